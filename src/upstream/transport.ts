@@ -1,0 +1,97 @@
+/**
+ * What the proxy asks of an upstream transport. Two stand behind it, `fetch_pool.ts` and `http1_pool.ts`;
+ * both pass the suite in `tests/conformance/`.
+ */
+import type { TargetConfig } from "../config/model.ts";
+
+/** Header fields as name, value, name, value …: names in lower case, values as received, order kept. */
+export type FlatHeaders = string[];
+
+export interface UpstreamRequest {
+  target: TargetConfig;
+  method: string;
+  /** Origin-form target, byte for byte what goes on the request line (RFC 9112 section 3.2.1). */
+  path: string;
+  /**
+   * End-to-end fields, `host` included; no hop-by-hop field and no framing field: `bodyLength` says the
+   * framing.
+   */
+  headers: FlatHeaders;
+  /** Null: no body at all (no framing field is sent). The transport reads it to its end or cancels it. */
+  body: ReadableStream<Uint8Array> | null;
+  /** Exact length if the client declared one; null with a body: chunked. 0 sends `content-length: 0`. */
+  bodyLength: number | null;
+  /** Aborts the exchange at any stage: the client has left, or the proxy gives up. */
+  abort: AbortHandle;
+  connectTimeoutMs: number;
+  /** Longest wait for the response header, and longest silence inside the body. 0: none. */
+  timeoutMs: number;
+}
+
+export interface UpstreamResponse {
+  status: number;
+  /** End-to-end fields only: hop-by-hop fields, and those `Connection` names, are already gone. */
+  headers: FlatHeaders;
+  /**
+   * A small body that arrived with the header whole; a stream otherwise; null where the message has none
+   * (HEAD, 204, 304, zero length). A stream that errors means the upstream cut the body. The reader owns
+   * it: it must be read to its end or cancelled, else its connection stays taken.
+   */
+  body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null;
+}
+
+export interface Transport {
+  /**
+   * Sends one request and resolves with the answer's header, its body perhaps still arriving.
+   * @throws UpstreamError for everything that can go wrong before that
+   */
+  send(request: UpstreamRequest): Promise<UpstreamResponse>;
+  /** Closes idle connections now and others when their exchange ends. */
+  close(): void;
+}
+
+/**
+ * A cheap stand-in for AbortSignal on the forwarding path: one callback slot, no events. The transport that
+ * holds the exchange sets `onabort`; whoever ends the exchange calls `abort`.
+ */
+export class AbortHandle {
+  aborted = false;
+  onabort: ((reason: Error) => void) | null = null;
+
+  abort(reason: Error): void {
+    if (this.aborted) return;
+    this.aborted = true;
+    const callback = this.onabort;
+    this.onabort = null;
+    callback?.(reason);
+  }
+}
+
+/** Where an exchange with an upstream broke. The names are `x-dispa-error` codes (DESIGN 6). */
+export type UpstreamErrorCode =
+  | "connect_refused"
+  | "connect_timeout"
+  | "reset"
+  | "bad_response"
+  | "tls"
+  | "upstream_timeout"
+  | "client_gone";
+
+/**
+ * @property sent whether any byte of the request may have reached the upstream: if not, sending it again is
+ *   always safe
+ * @property reused whether the connection had served an earlier request, so that the fault may only mean
+ *   that the upstream had closed it while it was idle
+ */
+export class UpstreamError extends Error {
+  override name = "UpstreamError";
+  constructor(
+    readonly code: UpstreamErrorCode,
+    message: string,
+    readonly sent: boolean,
+    readonly reused = false,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
