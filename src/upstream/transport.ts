@@ -17,7 +17,11 @@ export interface UpstreamRequest {
    * framing.
    */
   headers: FlatHeaders;
-  /** Null: no body at all (no framing field is sent). The transport reads it to its end or cancels it. */
+  /**
+   * Null: no body at all (no framing field is sent). The transport reads it to its end or cancels it, with
+   * one exception: when `send` rejects with `sent: false` it has not been touched and is still the
+   * caller's, who may give it to another target.
+   */
   body: ReadableStream<Uint8Array> | null;
   /** Exact length if the client declared one; null with a body: chunked. 0 sends `content-length: 0`. */
   bodyLength: number | null;
@@ -67,8 +71,13 @@ export class AbortHandle {
   }
 }
 
-/** Where an exchange with an upstream broke. The names are `x-dispa-error` codes (DESIGN 6). */
+/**
+ * Where an exchange with an upstream broke. The names are `x-dispa-error` codes (DESIGN 6). `bad_request`:
+ * the request cannot be written as one unambiguous message (a line break in a field, a body that is not as
+ * long as declared); `client_gone`: the client left, or sent nothing of its body for `timeoutMs`.
+ */
 export type UpstreamErrorCode =
+  | "bad_request"
   | "connect_refused"
   | "connect_timeout"
   | "reset"
@@ -78,8 +87,8 @@ export type UpstreamErrorCode =
   | "client_gone";
 
 /**
- * @property sent whether any byte of the request may have reached the upstream: if not, sending it again is
- *   always safe
+ * @property sent whether any byte of the request may have reached the upstream, or its body was touched: if
+ *   not, sending it again is always safe
  * @property reused whether the connection had served an earlier request, so that the fault may only mean
  *   that the upstream had closed it while it was idle
  */
