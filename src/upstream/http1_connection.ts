@@ -40,9 +40,15 @@ const GATHER_BYTES = 65536;
 const GATHER_MS = 100;
 /** A request body that is declared at most so long goes out in one write with its head. */
 const BATCH_BYTES = 16384;
-/** Reads of a streamed body start with the smaller buffer and go on with the larger if they fill it. */
-const CHUNK_BYTES = 16384;
-const LARGE_CHUNK_BYTES = 65536;
+/** A request body of unknown length goes out in chunks of at most this, framing included. */
+const FRAMED_CHUNK_BYTES = 16384;
+/**
+ * Reads of a streamed body begin with the smaller buffer; one that fills it makes the next four times as
+ * large, one that leaves three quarters empty as small again. With 64 KiB as the largest a 1 MiB answer costs
+ * half as much again.
+ */
+const MIN_CHUNK_BYTES = 16384;
+const MAX_CHUNK_BYTES = 262144;
 const EMPTY = new Uint8Array(0);
 const ENCODER = new TextEncoder();
 const LINE_END = ENCODER.encode("\r\n");
@@ -138,6 +144,13 @@ export function encodeRequest(
   return { output, headBytes: writeRequestHead(request, output) };
 }
 
+/** The writing side of a body that is handed out as a stream. */
+interface StreamedBody {
+  controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
+  /** Its reader gave it up. That can happen inside `enqueue`, after which `close` would throw. */
+  cancelled: boolean;
+}
+
 export class Http1Connection {
   /** When the pool may no longer use it, by the pool's clock. Set by the pool. */
   expiresAtMs = 0;
@@ -172,10 +185,10 @@ export class Http1Connection {
   #remaining = 0;
   #chunked: ChunkedDecoder | null = null;
   #chunk = EMPTY;
-  #chunkBytes = CHUNK_BYTES;
+  #chunkBytes = MIN_CHUNK_BYTES;
   #gathered = 0;
   #gatherSinceMs = 0;
-  #controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>> | null = null;
+  #body: StreamedBody | null = null;
 
   /**
    * @param raw this connection's from now on
@@ -294,7 +307,7 @@ export class Http1Connection {
       if (!await this.#writeAll(this.output.subarray(0, bytes)) || isOver()) return;
       if (bytes > this.#headBytes) await upload.next();
       exchange.uploaded = upload.reachedLength;
-      const framed = bodyLength === null ? new Uint8Array(CHUNK_BYTES) : null;
+      const framed = bodyLength === null ? new Uint8Array(FRAMED_CHUNK_BYTES) : null;
       for (;;) {
         const chunk = await upload.next();
         if (isOver()) return upload.stop(new Error("the exchange with the upstream has ended"));
@@ -368,8 +381,9 @@ export class Http1Connection {
     if (this.#exchange === null) {
       this.close();
     } else if (this.#phase === "stream" && this.#head!.framing === "close" && cause === undefined) {
-      this.#controller!.close();
+      const { controller } = this.#body!;
       this.#finish(false);
+      controller.close();
     } else {
       const place = this.#phase !== "head"
         ? "in the middle of the response body"
@@ -473,21 +487,24 @@ export class Http1Connection {
     const { status, headers } = head;
     this.#head = head;
     this.#phase = "stream";
-    this.#chunkBytes = CHUNK_BYTES;
-    // The reader can still cancel the last chunks when the connection has its next exchange.
+    this.#chunkBytes = MIN_CHUNK_BYTES;
+    // The reader can still pull or cancel the last chunks when the connection has its next exchange.
     const isMine = () => this.#exchange === exchange;
+    let streamed: StreamedBody;
     const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
       start: (controller) => {
-        this.#controller = controller;
+        streamed = { controller, cancelled: false };
         if (first.length > 0) controller.enqueue(first);
       },
       pull: () => {
         if (isMine() && !this.#reading) this.#readChunk();
       },
       cancel: () => {
+        streamed.cancelled = true;
         if (isMine()) this.#finish(false);
       },
     }, { highWaterMark: 0 });
+    this.#body = streamed!;
     exchange.resolve({ status, headers, body });
   }
 
@@ -515,10 +532,11 @@ export class Http1Connection {
   }
 
   #stream(bytes: number): void {
-    const controller = this.#controller!;
+    const body = this.#body!;
     const { framing, persistent } = this.#head!;
     const chunk = this.#chunk;
-    this.#chunkBytes = bytes === chunk.length ? LARGE_CHUNK_BYTES : CHUNK_BYTES;
+    if (bytes === chunk.length) this.#chunkBytes = Math.min(this.#chunkBytes * 4, MAX_CHUNK_BYTES);
+    else if (bytes * 4 < chunk.length) this.#chunkBytes = Math.max(this.#chunkBytes / 4, MIN_CHUNK_BYTES);
     let end = bytes;
     let isWhole = false;
     let excessBytes = 0;
@@ -531,11 +549,14 @@ export class Http1Connection {
       isWhole = decoder.done;
       excessBytes = decoder.excessBytes;
     }
-    if (end > 0) controller.enqueue(chunk.subarray(0, end));
     if (isWhole) {
-      controller.close();
+      // First the end of the exchange: `enqueue` may call `pull` and `cancel`, which then do nothing.
       this.#finish(persistent && excessBytes === 0);
-    } else if (end === 0) {
+      if (end > 0) body.controller.enqueue(chunk.subarray(0, end));
+      if (!body.cancelled) body.controller.close();
+    } else if (end > 0) {
+      body.controller.enqueue(chunk.subarray(0, end));
+    } else {
       this.#readChunk();
     }
   }
@@ -567,14 +588,14 @@ export class Http1Connection {
 
   #fail(error: UpstreamError): void {
     const noAnswer = this.#phase === "head" && this.#filled === 0;
-    const controller = this.#controller;
+    const body = this.#body;
     const reused = this.#reused;
     const exchange = this.#detach();
     this.close();
     if (exchange === null) return;
-    if (controller !== null) {
+    if (body !== null) {
       exchange.upload?.stop(error);
-      controller.error(error);
+      body.controller.error(error);
     } else if (
       error.code === "reset" && reused && noAnswer && exchange.interimResponses === 0 && exchange.mayBeResent
     ) {
@@ -589,7 +610,7 @@ export class Http1Connection {
     if (exchange !== null) exchange.request.abort.onabort = null;
     this.#exchange = null;
     this.#head = null;
-    this.#controller = null;
+    this.#body = null;
     this.#chunked = null;
     this.#chunk = EMPTY;
     return exchange;
