@@ -57,7 +57,7 @@ const LAST_CHUNK = ENCODER.encode("0\r\n\r\n");
 
 /** What a connection tells the pool it belongs to. */
 export interface ConnectionOwner {
-  /** The pool's coarse clock; at most one sweep old. */
+  /** The clock of time-outs; at most one sweep old. */
   readonly nowMs: number;
   /**
    * The exchange ended cleanly: the connection can carry another one.
@@ -152,7 +152,7 @@ interface StreamedBody {
 }
 
 export class Http1Connection {
-  /** When the pool may no longer use it, by the pool's clock. Set by the pool. */
+  /** When the pool may no longer use it. Set by the pool, by a clock of its own. */
   expiresAtMs = 0;
   /** What the last response said about that (`Keep-Alive: timeout=`). */
   keepAliveMs: number | null = null;

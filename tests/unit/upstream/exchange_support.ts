@@ -82,9 +82,13 @@ export async function failureOf(promise: Promise<unknown>): Promise<UpstreamErro
   throw new Error(`wanted an UpstreamError, got ${Deno.inspect(value)}`);
 }
 
-/** Resolves when `condition` holds; looks again after each turn of the event loop. */
+/** Resolves when `condition` holds, which is looked at after each turn of the event loop; fails after 10 s. */
 export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await nextTurn();
+  const giveUpAt = performance.now() + 10_000;
+  while (!condition()) {
+    if (performance.now() > giveUpAt) throw new Error(`waited 10 s in vain for ${condition}`);
+    await nextTurn();
+  }
 }
 
 /** Lets everything that is ready run. */
@@ -121,6 +125,12 @@ export class MemoryConnection implements RawConnection {
   end(): void {
     this.#incoming.push(null);
     this.#deliver();
+  }
+
+  /** The connection is lost; a read must be pending. */
+  reset(): void {
+    this.#pending!.reject(new Deno.errors.ConnectionReset("Connection reset by peer (os error 104)"));
+    this.#pending = null;
   }
 
   get undelivered(): number {
