@@ -66,7 +66,10 @@ export interface ConnectionOwner {
   release(connection: Http1Connection): boolean;
   /** The connection is closed for good, and said so once. */
   closed(connection: Http1Connection): void;
-  /** The connection broke before it answered, and sending the request again cannot do harm. */
+  /**
+   * The connection, a reused one, broke before it answered, and sending the request again cannot do harm. It
+   * has to go out on a fresh one: so it cannot come here twice.
+   */
   resend(exchange: Exchange): void;
 }
 
@@ -77,8 +80,6 @@ export class Exchange {
   sent = false;
   /** Whether the request has been written to its end. */
   uploaded = false;
-  /** Whether this is the second try. */
-  resent = false;
   interimResponses = 0;
 
   constructor(
@@ -102,7 +103,6 @@ export class Exchange {
 
   /** Whether the request may be sent again after its connection broke without a byte of an answer. */
   get mayBeResent(): boolean {
-    if (this.resent) return false;
     if (!this.sent) return true;
     return isIdempotent(this.request.method) && !this.upload?.touched;
   }

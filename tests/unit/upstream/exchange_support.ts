@@ -102,6 +102,8 @@ export class MemoryConnection implements RawConnection {
   closed = false;
   /** Reads that were asked for, pending one included. */
   reads = 0;
+  /** Size of the buffer of the last read. */
+  readBytes = 0;
   /** Resolves when the first byte of a request has been written. */
   readonly requested: Promise<void>;
   #requestSeen!: () => void;
@@ -141,6 +143,7 @@ export class MemoryConnection implements RawConnection {
     if (this.#pending !== null) throw new Error("two reads at once");
     if (into.length === 0) throw new Error("read into nothing");
     this.reads++;
+    this.readBytes = into.length;
     return new Promise((resolve, reject) => {
       this.#pending = { into, resolve, reject };
       this.#deliver();

@@ -279,6 +279,22 @@ Deno.test("Http1Pool sends a POST again of which nothing went out, its peeked ch
   assert.doesNotMatch(first.written, /POST/);
 });
 
+Deno.test("Http1Pool does not say that a body may be sent again when a part of it has been taken", async () => {
+  const first = new MemoryConnection();
+  const refused = new UpstreamError("connect_refused", "refused", false);
+  let dials = 0;
+  using pool = new TestPool({ dial: () => dials++ === 0 ? Promise.resolve(first) : Promise.reject(refused) });
+  const response = pool.send(requestTo(targetAt(80)));
+  await first.requested;
+  first.push(OK);
+  await response;
+  const body = new ReadableStream<Uint8Array>();
+  const post = pool.send(requestTo(targetAt(80), { method: "POST", body, bodyLength: 4 }));
+  first.end();
+  const error = await failureOf(post);
+  assert.deepEqual([error.code, error.sent, dials], ["connect_refused", true, 2]);
+});
+
 Deno.test("Http1Pool sends again what the system refused to take, whatever the method", async () => {
   class Unwritable extends MemoryConnection {
     broken = false;
