@@ -27,6 +27,14 @@ export interface UpstreamRequest {
   bodyLength: number | null;
   /** Aborts the exchange at any stage: the client has left, or the proxy gives up. */
   abort: AbortHandle;
+  /**
+   * Whether a streamed response body may take the memory of a chunk back when it is asked for the next one;
+   * that chunk is then detached (empty). For readers that have passed a chunk on before they ask again, as
+   * Deno.serve does with the body of a Response that it is given as it is: a 1 GiB body then needs 1 MB
+   * instead of 70, and half the processor. Wrong for readers that collect chunks (`Response.text`) or read
+   * ahead (a TransformStream, a ReadableStream with a high-water mark above 0). Default: false.
+   */
+  lendChunks?: boolean;
   connectTimeoutMs: number;
   /** Longest wait for the response header, and longest silence inside the body. 0: none. */
   timeoutMs: number;

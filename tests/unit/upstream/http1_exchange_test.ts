@@ -425,6 +425,26 @@ Deno.test("A body is read from the upstream only as its reader asks for more", a
   assert.ok(connection.closed);
 });
 
+Deno.test("A chunk stays its reader's, unless the reader only borrows it", async () => {
+  for (const lendChunks of [false, true]) {
+    using exchange = new MemoryExchange({ lendChunks });
+    const response = await exchange.answer("HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n");
+    const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+    const chunks: Uint8Array[] = [];
+    for (let bytes = 0; bytes < 100_000; bytes += chunks.at(-1)!.length) {
+      const read = reader.read();
+      exchange.connection.push("x".repeat(10_000));
+      chunks.push((await read).value!);
+      assert.equal(chunks.at(-1)!.length, 10_000);
+    }
+    assert.equal((await reader.read()).done, true);
+    assert.deepEqual(chunks.map(({ length }) => length), [
+      ...Array(9).fill(lendChunks ? 0 : 10_000),
+      10_000,
+    ]);
+  }
+});
+
 Deno.test("Cancelling a streamed body closes its connection, whatever is left of it", async () => {
   for (const pieces of [["hel"], []]) {
     using exchange = new MemoryExchange();
@@ -487,6 +507,42 @@ Deno.test("A reader may give the body up from inside the delivery of any chunk, 
     }
     await nextTurn();
     assert.equal(exchange.connection.closed, length > 3);
+  }
+});
+
+Deno.test("Borrowed chunks reach the clients of Deno.serve whole", async () => {
+  const body = crypto.getRandomValues(new Uint8Array(60_000));
+  const times = 100;
+  for (
+    const framing of [
+      `content-length: ${body.length * times}`,
+      "transfer-encoding: chunked",
+      "x: to the close",
+    ]
+  ) {
+    await using upstream = new RawUpstream(async (side) => {
+      await side.readHead();
+      await side.send(`HTTP/1.1 200 OK\r\n${framing}\r\n\r\n`);
+      const isChunked = framing.includes("chunked");
+      for (let i = 0; i < times; i++) {
+        if (isChunked) await side.send(`${body.length.toString(16)}\r\n`);
+        await side.send(body);
+        if (isChunked) await side.send("\r\n");
+      }
+      if (isChunked) await side.send("0\r\n\r\n");
+    });
+    const pool = new Http1Pool({ poolMaxIdlePerHost: 1, poolIdleTimeoutMs: 60_000 });
+    const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async () => {
+      return new Response((await pool.send(requestTo(upstream.target, { lendChunks: true }))).body);
+    });
+    const response = await fetch(`http://127.0.0.1:${server.addr.port}/`);
+    const received = new Uint8Array(await response.arrayBuffer());
+    assert.equal(received.length, body.length * times);
+    for (let i = 0; i < received.length; i++) {
+      if (received[i] !== body[i % body.length]) assert.fail(`byte ${i} differs`);
+    }
+    await server.shutdown();
+    pool.close();
   }
 });
 
