@@ -53,6 +53,7 @@ function passThrough(mode: Mode, upstreamPort: number): (request: Request) => Re
       body: request.body,
       bodyLength,
       abort: new AbortHandle(),
+      giveChunks: true,
       lendChunks: true,
       connectTimeoutMs: 5000,
       timeoutMs: 30_000,

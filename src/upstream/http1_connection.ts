@@ -55,6 +55,14 @@ const LINE_END = ENCODER.encode("\r\n");
 /** RFC 9112 section 7.1: the chunk of size 0 and an empty trailer section. */
 const LAST_CHUNK = ENCODER.encode("0\r\n\r\n");
 
+/**
+ * Frees a chunk's memory now, by detaching it. The garbage collector does not see memory outside its heap as
+ * urgent: left to it, 40 to 70 MB of chunks pile up while a large body passes.
+ */
+function freeChunk(chunk: Uint8Array): void {
+  if (chunk.length > 0) (chunk.buffer as ArrayBuffer).transfer(0);
+}
+
 /** What a connection tells the pool it belongs to. */
 export interface ConnectionOwner {
   /** The clock of time-outs; at most one sweep old. */
@@ -314,6 +322,7 @@ export class Http1Connection {
         if (chunk === null) break;
         this.#lastActiveMs = this.#owner.nowMs;
         if (!await (framed === null ? this.#writeAll(chunk) : this.#writeChunk(chunk, framed))) return;
+        if (exchange.request.giveChunks) freeChunk(chunk);
         exchange.uploaded = upload.reachedLength;
       }
       if (framed !== null && await this.#writeAll(LAST_CHUNK)) exchange.uploaded = true;
@@ -498,9 +507,8 @@ export class Http1Connection {
       },
       pull: () => {
         if (!isMine() || this.#reading) return;
-        // The reader asks again: it is done with the last chunk. Left to the garbage collector, which does
-        // not see memory outside its heap as urgent, some 70 MB of chunks pile up.
-        if (exchange.request.lendChunks && this.#chunk.length > 0) this.#chunk.buffer.transfer(0);
+        // The reader asks again: it is done with the last chunk.
+        if (exchange.request.lendChunks) freeChunk(this.#chunk);
         this.#readChunk();
       },
       cancel: () => {

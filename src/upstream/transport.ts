@@ -25,6 +25,12 @@ export interface UpstreamRequest {
   body: ReadableStream<Uint8Array> | null;
   /** Exact length if the client declared one; null with a body: chunked. 0 sends `content-length: 0`. */
   bodyLength: number | null;
+  /**
+   * Whether the chunks of `body` become the transport's, which may free their memory (detach them) once they
+   * are sent. Right for the body of a Deno.serve request as it is; wrong for chunks that somebody keeps.
+   * Default: false.
+   */
+  giveChunks?: boolean;
   /** Aborts the exchange at any stage: the client has left, or the proxy gives up. */
   abort: AbortHandle;
   /**

@@ -139,6 +139,17 @@ Deno.test("Large bodies of declared and of unknown length arrive whole", async (
   }
 });
 
+Deno.test("A request's chunks stay their owner's, unless they are given away", async () => {
+  for (const giveChunks of [false, true]) {
+    const chunks = ["x".repeat(20_000), "y"].map(latin1);
+    using exchange = new MemoryExchange({ method: "POST", body: ReadableStream.from(chunks), giveChunks });
+    await until(() => exchange.connection.written.endsWith("0\r\n\r\n"));
+    assert.deepEqual(chunks.map(({ length }) => length), giveChunks ? [0, 0] : [20_000, 1]);
+    await exchange.answer(OK);
+    assert.match(exchange.connection.written, /x\r\n1\r\ny\r\n0\r\n\r\n$/);
+  }
+});
+
 Deno.test("A body that is not as long as declared breaks the exchange, and no byte too many is sent", async () => {
   const cases: [string[], number][] = [
     [["hell"], 5],
