@@ -5,7 +5,7 @@ import {
   MAX_TRAILER_BYTES,
 } from "../../../src/upstream/http1_chunked.ts";
 import { Http1SyntaxError } from "../../../src/upstream/http1_syntax.ts";
-import { fromLatin1, latin1 } from "./exchange_support.ts";
+import { fromLatin1, latin1 } from "../../support/bytes.ts";
 
 /** The payload of a message that arrives in pieces of `size` bytes, and whether it was whole. */
 function decode(text: string, size = text.length): { payload: string; done: boolean; excessBytes: number } {

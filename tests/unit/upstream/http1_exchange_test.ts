@@ -3,20 +3,11 @@ import assert from "node:assert/strict";
 import { Http1Pool } from "../../../src/upstream/http1_pool.ts";
 import { MAX_HEAD_BYTES, MAX_INTERIM_RESPONSES } from "../../../src/upstream/http1_response.ts";
 import type { UpstreamRequest, UpstreamResponse } from "../../../src/upstream/transport.ts";
-import {
-  answering,
-  failureOf,
-  latin1,
-  MemoryConnection,
-  nextTurn,
-  postTo,
-  RawUpstream,
-  requestTo,
-  streamOf,
-  targetAt,
-  textOf,
-  until,
-} from "./exchange_support.ts";
+import { latin1 } from "../../support/bytes.ts";
+import { nextTurn, until } from "../../support/event_loop.ts";
+import { answering, RawUpstream } from "../../support/raw_upstream.ts";
+import { failureOf, postTo, requestTo, streamOf, targetAt, textOf } from "../../support/upstream_requests.ts";
+import { MemoryConnection } from "./memory_connection.ts";
 
 const OK = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 

@@ -6,15 +6,10 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Http1Pool } from "../../../src/upstream/http1_pool.ts";
 import { UpstreamError } from "../../../src/upstream/transport.ts";
-import {
-  fromLatin1,
-  latin1,
-  MemoryConnection,
-  nextTurn,
-  requestTo,
-  targetAt,
-  textOf,
-} from "./exchange_support.ts";
+import { fromLatin1, latin1 } from "../../support/bytes.ts";
+import { nextTurn } from "../../support/event_loop.ts";
+import { requestTo, targetAt, textOf } from "../../support/upstream_requests.ts";
+import { MemoryConnection } from "./memory_connection.ts";
 
 const FUZZ_MS = Number(Deno.env.get("DISPA_FUZZ_SECONDS") ?? "5") * 1000;
 

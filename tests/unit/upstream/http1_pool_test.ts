@@ -2,20 +2,11 @@
 import assert from "node:assert/strict";
 import { Http1Pool, type Http1PoolOptions } from "../../../src/upstream/http1_pool.ts";
 import { AbortHandle, UpstreamError } from "../../../src/upstream/transport.ts";
-import {
-  answering,
-  failureOf,
-  MemoryConnection,
-  nextTurn,
-  postTo,
-  RawUpstream,
-  requestTo,
-  streamOf,
-  targetAt,
-  textOf,
-  until,
-} from "./exchange_support.ts";
-import { CA_CERT, SERVER_CERT, SERVER_KEY } from "./tls_fixture.ts";
+import { nextTurn, until } from "../../support/event_loop.ts";
+import { answering, RawUpstream } from "../../support/raw_upstream.ts";
+import { failureOf, postTo, requestTo, streamOf, targetAt, textOf } from "../../support/upstream_requests.ts";
+import { MemoryConnection } from "./memory_connection.ts";
+import { CA_CERT, SERVER_CERT, SERVER_KEY } from "../../support/tls_fixture.ts";
 
 const OK = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 

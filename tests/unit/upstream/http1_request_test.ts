@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { requestHeadBound, writeRequestHead } from "../../../src/upstream/http1_request.ts";
 import { UpstreamError, type UpstreamRequest } from "../../../src/upstream/transport.ts";
-import { fromLatin1, requestTo, streamOf, targetAt } from "./exchange_support.ts";
+import { fromLatin1 } from "../../support/bytes.ts";
+import { requestTo, streamOf, targetAt } from "../../support/upstream_requests.ts";
 
 function write(more: Partial<UpstreamRequest>): string {
   const request = requestTo(targetAt(80), more);

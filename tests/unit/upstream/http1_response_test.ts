@@ -7,7 +7,7 @@ import {
   type ResponseHead,
 } from "../../../src/upstream/http1_response.ts";
 import { Http1SyntaxError } from "../../../src/upstream/http1_syntax.ts";
-import { latin1 } from "./exchange_support.ts";
+import { latin1 } from "../../support/bytes.ts";
 
 function parse(lines: string[], method = "GET"): ResponseHead {
   const text = lines.map((line) => line + "\r\n").join("") + "\r\n";
