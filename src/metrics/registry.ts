@@ -80,8 +80,7 @@ export class MetricRegistry {
     const thread = this.#threads.get(threadId);
     if (thread === undefined) return;
     const known = entry(thread.series, series.family, () => new Map<string, SeriesAnnouncement>());
-    if (series.offset === null) known.delete(labelKey(series.labels));
-    else known.set(labelKey(series.labels), series);
+    known.set(labelKey(series.labels), series);
   }
 
   /**
