@@ -14,6 +14,7 @@
 import type { TargetConfig } from "../config/model.ts";
 import {
   type FlatHeaders,
+  isEventStream,
   type Transport,
   UpstreamError,
   type UpstreamRequest,
@@ -102,16 +103,20 @@ class FetchExchange {
       this.#end();
       return { status, headers, body: null };
     }
-    return { status, headers, body: this.#relay(response.body.getReader()) };
+    return { status, headers, body: this.#relay(response.body.getReader(), isEventStream(headers)) };
   }
 
   /** The body with its bytes reported and its silences bounded; pulled only as fast as it is read. */
-  #relay(reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>): ReadableStream<Uint8Array<ArrayBuffer>> {
+  #relay(
+    reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>,
+    mayBeSilent: boolean,
+  ): ReadableStream<Uint8Array<ArrayBuffer>> {
     const { request } = this;
     const { observer } = request;
     return new ReadableStream<Uint8Array<ArrayBuffer>>({
       pull: async (controller) => {
-        this.#startTimer("went silent inside the response body");
+        if (mayBeSilent) clearTimeout(this.#timer);
+        else this.#startTimer("sent nothing more of the response body");
         try {
           const { done, value } = await reader.read();
           clearTimeout(this.#timer);

@@ -24,6 +24,7 @@ import {
 import { Http1SyntaxError } from "./http1_syntax.ts";
 import { Upload } from "./http1_upload.ts";
 import {
+  isEventStream,
   UpstreamError,
   type UpstreamErrorCode,
   type UpstreamRequest,
@@ -176,6 +177,7 @@ export class Http1Connection {
   #gathered = 0;
   #gatherSinceMs = 0;
   #controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>> | null = null;
+  #mayBeSilent = false;
 
   /**
    * @param raw this connection's from now on
@@ -228,6 +230,7 @@ export class Http1Connection {
     if (exchange === null) return;
     if (this.#phase === "gather" && nowMs - this.#gatherSinceMs >= GATHER_MS) this.#streamGathered(exchange);
     const { timeoutMs } = exchange.request;
+    if (this.#mayBeSilent) return;
     if (timeoutMs === 0 || nowMs - this.#lastActiveMs < timeoutMs + slackMs) return;
     if (this.#phase === "head" && exchange.upload?.waiting) {
       this.#fail(this.#error("client_gone", `got nothing of the request body for ${timeoutMs} ms`));
@@ -351,7 +354,7 @@ export class Http1Connection {
       } else if (this.#phase === "gather") {
         this.#gather(exchange, bytes);
       } else {
-        this.#stream(bytes);
+        this.#stream(exchange, bytes);
       }
     } catch (error) {
       this.#fail(this.#asUpstreamError(error));
@@ -365,11 +368,13 @@ export class Http1Connection {
 
   /** The upstream closed the connection, or (with a cause) lost it. */
   #onEnd(cause: unknown): void {
-    if (this.#exchange === null) {
+    const exchange = this.#exchange;
+    if (exchange === null) {
       this.close();
     } else if (this.#phase === "stream" && this.#head!.framing === "close" && cause === undefined) {
       this.#controller!.close();
       this.#finish(false);
+      exchange.request.observer.responseEnded(null);
     } else {
       const place = this.#phase !== "head"
         ? "in the middle of the response body"
@@ -474,21 +479,34 @@ export class Http1Connection {
     this.#head = head;
     this.#phase = "stream";
     this.#chunkBytes = CHUNK_BYTES;
+    this.#mayBeSilent = isEventStream(headers);
     // The reader can still cancel the last chunks when the connection has its next exchange.
     const isMine = () => this.#exchange === exchange;
     const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
       start: (controller) => {
         this.#controller = controller;
-        if (first.length > 0) controller.enqueue(first);
+        if (first.length > 0) this.#handOut(exchange, controller, first);
       },
       pull: () => {
         if (isMine() && !this.#reading) this.#readChunk();
       },
       cancel: () => {
-        if (isMine()) this.#finish(false);
+        if (!isMine()) return;
+        const error = this.#error("client_gone", "was left by the reader of the response body");
+        this.#finish(false);
+        exchange.request.observer.responseEnded(error);
       },
     }, { highWaterMark: 0 });
     exchange.resolve({ status, headers, body });
+  }
+
+  #handOut(
+    exchange: Exchange,
+    controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>,
+    bytes: Uint8Array<ArrayBuffer>,
+  ): void {
+    exchange.request.observer.responseBytes(bytes.length);
+    controller.enqueue(bytes);
   }
 
   #gather(exchange: Exchange, bytes: number): void {
@@ -514,7 +532,7 @@ export class Http1Connection {
     this.#read(this.#chunk);
   }
 
-  #stream(bytes: number): void {
+  #stream(exchange: Exchange, bytes: number): void {
     const controller = this.#controller!;
     const { framing, persistent } = this.#head!;
     const chunk = this.#chunk;
@@ -531,10 +549,11 @@ export class Http1Connection {
       isWhole = decoder.done;
       excessBytes = decoder.excessBytes;
     }
-    if (end > 0) controller.enqueue(chunk.subarray(0, end));
+    if (end > 0) this.#handOut(exchange, controller, chunk.subarray(0, end));
     if (isWhole) {
       controller.close();
       this.#finish(persistent && excessBytes === 0);
+      exchange.request.observer.responseEnded(null);
     } else if (end === 0) {
       this.#readChunk();
     }
@@ -575,6 +594,7 @@ export class Http1Connection {
     if (controller !== null) {
       exchange.upload?.stop(error);
       controller.error(error);
+      exchange.request.observer.responseEnded(error);
     } else if (
       error.code === "reset" && reused && noAnswer && exchange.interimResponses === 0 && exchange.mayBeResent
     ) {
@@ -590,6 +610,7 @@ export class Http1Connection {
     this.#exchange = null;
     this.#head = null;
     this.#controller = null;
+    this.#mayBeSilent = false;
     this.#chunked = null;
     this.#chunk = EMPTY;
     return exchange;

@@ -10,12 +10,12 @@ export class Upload {
   waiting = false;
   stopped = false;
   readonly #request: UpstreamRequest;
-  readonly #body: ReadableStream<Uint8Array>;
-  #reader: ReadableStreamDefaultReader<Uint8Array> | null = null;
+  readonly #body: ReadableStream<Uint8Array<ArrayBuffer>>;
+  #reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>> | null = null;
   #peeked: Promise<Uint8Array | null> | null = null;
   #readBytes = 0;
 
-  constructor(request: UpstreamRequest, body: ReadableStream<Uint8Array>) {
+  constructor(request: UpstreamRequest, body: ReadableStream<Uint8Array<ArrayBuffer>>) {
     this.#request = request;
     this.#body = body;
   }
@@ -59,7 +59,7 @@ export class Upload {
     while (!this.stopped) {
       const reader = this.#reader ??= this.#body.getReader();
       this.waiting = true;
-      let chunk: ReadableStreamReadResult<Uint8Array>;
+      let chunk: ReadableStreamReadResult<Uint8Array<ArrayBuffer>>;
       try {
         chunk = await reader.read();
       } catch (cause) {
@@ -76,6 +76,7 @@ export class Upload {
         );
       }
       this.#readBytes += chunk.value.length;
+      this.#request.observer.requestBytes(chunk.value.length);
       if (declared !== null && this.#readBytes > declared) {
         throw this.#error("bad_request", `the request body is longer than the declared ${declared} bytes`);
       }

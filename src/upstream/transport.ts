@@ -30,7 +30,7 @@ export interface UpstreamRequest {
   /** Told of body bytes as they pass, so that bodies need no second stream around them to be counted. */
   observer: BodyObserver;
   connectTimeoutMs: number;
-  /** Longest wait for the response header, and longest silence inside the body. 0: none. */
+  /** Longest wait for the response header, and longest silence inside a body that is no event stream. 0: none. */
   timeoutMs: number;
 }
 
@@ -66,6 +66,14 @@ export interface Transport {
   send(request: UpstreamRequest): Promise<UpstreamResponse>;
   /** Closes idle connections now and others when their exchange ends. */
   close(): void;
+}
+
+/** Whether the body is one of server-sent events, which may be silent for as long as nothing happens. */
+export function isEventStream(headers: FlatHeaders): boolean {
+  for (let i = 0; i < headers.length; i += 2) {
+    if (headers[i] === "content-type") return headers[i + 1].toLowerCase().startsWith("text/event-stream");
+  }
+  return false;
 }
 
 /**
