@@ -66,7 +66,7 @@ export class QueueGauge {
       // The sequence is read before the fill level: a release in between makes waitAsync return at once.
       const sequence = Atomics.load(this.#cells, WAKE);
       if (!this.isFull(maxBytes)) return;
-      const wait = Atomics.waitAsync(this.#cells, WAKE, sequence);
+      const wait = Atomics.waitAsync(this.#cells, WAKE, sequence, RECHECK_MS);
       if (wait.async) await withRecheck(wait.value);
     }
   }

@@ -224,6 +224,7 @@ export class SinkLane {
     try {
       refused = this.#backlog.push(batch);
     } catch (error) {
+      if (error instanceof SinkWriteError) refused -= error.written;
       reason = reasonOf(error);
     }
     if (refused > 0) this.#drop(refused, reason);

@@ -3,8 +3,12 @@
 import type { LoggingConfig } from "../config/model.ts";
 import { type Backlog, MemoryBacklog } from "./backlog.ts";
 import type { Clock } from "./clock.ts";
+import { parseDatabaseUrl } from "./database_url.ts";
 import { FileSink } from "./file_sink.ts";
-import type { Sink } from "./sink.ts";
+import { PostgresSink } from "./postgres_sink.ts";
+import type { Log, Sink } from "./sink.ts";
+import { Spool } from "./spool.ts";
+import { SqliteSink } from "./sqlite_sink.ts";
 
 export interface SinkPlan {
   sink: Sink;
@@ -16,7 +20,8 @@ export interface SinkPlan {
   newBacklog: () => Backlog;
 }
 
-export function configuredSinks(logging: LoggingConfig, clock: Clock): SinkPlan[] {
+/** Throws `TrafficOpenError` where the configuration names no database that Dispa knows. */
+export function configuredSinks(logging: LoggingConfig, clock: Clock, log: Log): SinkPlan[] {
   const plans: SinkPlan[] = [];
   if (!logging.enabled) return plans;
   if (logging.type !== "database") {
@@ -28,5 +33,26 @@ export function configuredSinks(logging: LoggingConfig, clock: Clock): SinkPlan[
       newBacklog: () => new MemoryBacklog(logging.queueMaxBytes),
     });
   }
+  if (logging.type !== "file") plans.push(databasePlan(logging, clock, log));
   return plans;
+}
+
+function databasePlan(logging: LoggingConfig, clock: Clock, log: Log): SinkPlan {
+  const { database } = logging;
+  const location = parseDatabaseUrl(database.url);
+  const spool = { directory: database.spoolDirectory, maxBytes: database.spoolMaxBytes, log };
+  const plan = { identity: JSON.stringify(["database", database]), required: database.required };
+  switch (location.kind) {
+    case "sqlite":
+      return { ...plan, sink: new SqliteSink(location.path, clock), newBacklog: () => new Spool(spool) };
+    case "postgres":
+      return { ...plan, sink: new PostgresSink(database, clock), newBacklog: () => new Spool(spool) };
+    case "sqlite-memory":
+      return {
+        ...plan,
+        sink: new SqliteSink(":memory:", clock),
+        // A spool left by another database would be replayed into memory, and gone.
+        newBacklog: () => new MemoryBacklog(logging.queueMaxBytes),
+      };
+  }
 }

@@ -27,7 +27,7 @@ export interface TrafficWriterOptions {
   /** How long `close` may take to bring everything to the sinks; default 10 seconds. */
   drainTimeoutMs?: number;
   /** What is to be written where; the default reads it from `logging`. */
-  newSinks?: (logging: LoggingConfig, clock: Clock, log: Log, drop: (records: number) => void) => SinkPlan[];
+  newSinks?: (logging: LoggingConfig, clock: Clock, log: Log) => SinkPlan[];
 }
 
 interface RunningLane {
@@ -102,7 +102,7 @@ export class TrafficWriter {
 
   async #change(logging: LoggingConfig): Promise<void> {
     const { clock, log, metrics, newSinks } = this.#options;
-    const plans = newSinks(logging, clock, log, (records) => metrics.countDropped(records));
+    const plans = newSinks(logging, clock, log);
     const kept = this.#lanes.filter((running) => plans.some((plan) => plan.identity === running.identity));
     const added = plans.filter((plan) => !kept.some((running) => running.identity === plan.identity));
     const failures = await this.#openAll(added);
