@@ -1,0 +1,292 @@
+/**
+ * The way of the batches to one sink: in order, one write at a time, with a backlog for the times when the
+ * sink is away.
+ *
+ *     direct      batches go from the queue to the sink
+ *     away        the sink failed; batches go to the backlog until `open` succeeds again
+ *     replaying   the sink works; the backlog goes in first and new batches line up behind it
+ */
+
+import { type Backlog, REPLAY_BYTES } from "./backlog.ts";
+import { SinkBatch } from "./batch.ts";
+import type { Clock } from "./clock.ts";
+import { type Log, reasonOf, type Sink, SinkWriteError, type WriterMetrics } from "./sink.ts";
+
+const FIRST_RETRY_MS = 500;
+const LONGEST_RETRY_MS = 5_000;
+
+/**
+ * While a write takes longer than this, what comes after it goes to the durable backlog: memory would lose
+ * it to a `kill -9`.
+ */
+const SLOW_WRITE_MS = 1_000;
+
+interface Accepted {
+  batch: SinkBatch;
+  /** Gives the batch's room in the process's queue back. */
+  release: () => void;
+}
+
+export interface LaneContext {
+  log: Log;
+  metrics: WriterMetrics;
+  clock: Clock;
+}
+
+export class SinkLane {
+  readonly sink: Sink;
+  readonly #backlog: Backlog;
+  readonly #context: LaneContext;
+  #state: "direct" | "away" | "replaying" = "replaying";
+  #queue: Accepted[] = [];
+  #inFlight: { items: Accepted[]; sinceMs: number } | null = null;
+  #isDraining = false;
+  #draining: Promise<void> = Promise.resolve();
+  #retrying: Promise<void> = Promise.resolve();
+  #maintaining: Promise<void> | null = null;
+  #cancelRetry: () => void = () => {};
+  #retryMs = FIRST_RETRY_MS;
+  #closing = false;
+  #abandoned = false;
+  #saidFailing = false;
+  #saidDropping = false;
+  #dropped = 0;
+
+  constructor(sink: Sink, backlog: Backlog, context: LaneContext) {
+    this.sink = sink;
+    this.#backlog = backlog;
+    this.#context = context;
+  }
+
+  /** Begins with an open sink: what an earlier run left in the backlog goes in first. */
+  start(): void {
+    this.#state = "replaying";
+    this.#drain();
+  }
+
+  /** Begins with a sink that could not be opened and is tried again from now on. */
+  startAway(reason: unknown): void {
+    this.#countFailure(reason);
+    this.#goAway();
+  }
+
+  /** Takes a batch; `release` is called once it no longer counts for the process's queue. */
+  accept(batch: SinkBatch, release: () => void): void {
+    this.#queue.push({ batch, release });
+    if (this.#state === "direct" && this.#isSlow()) this.#state = "replaying";
+    if (this.#state === "direct") this.#drain();
+    else this.#store();
+  }
+
+  /** Runs the sink's upkeep, one at a time and only while the sink works. */
+  async maintain(retentionDays: number): Promise<void> {
+    if (this.#maintaining !== null || this.#state === "away" || this.#closing) return;
+    this.#maintaining = this.#maintain(retentionDays);
+    await this.#maintaining;
+    this.#maintaining = null;
+  }
+
+  /**
+   * Ends the lane within about `timeoutMs`: what it accepted is in the sink or in a durable backlog then.
+   * Lost, and counted, is only what has neither.
+   */
+  async close(timeoutMs: number): Promise<void> {
+    this.#closing = true;
+    this.#cancelRetry();
+    if (this.#state === "away") this.#retrying = this.#retry();
+    let cancelTimeout = () => {};
+    const timeout = new Promise<void>((resolve) => {
+      cancelTimeout = this.#context.clock.after(timeoutMs, resolve);
+    });
+    await Promise.race([this.#settled(), timeout]);
+    cancelTimeout();
+    this.#abandoned = true;
+    this.#store();
+    await this.sink.close();
+    await this.#settled();
+    await this.#maintaining;
+    if (!this.#backlog.durable) this.#dropBacklog();
+    if (this.#dropped > 0) this.#say("error", "traffic records were lost", { records: this.#dropped });
+    this.#backlog.close();
+  }
+
+  async #settled(): Promise<void> {
+    await this.#retrying;
+    await this.#draining;
+  }
+
+  #drain(): void {
+    if (this.#isDraining) return;
+    this.#isDraining = true;
+    this.#draining = this.#drainAll();
+  }
+
+  async #drainAll(): Promise<void> {
+    let going = true;
+    while (going && !this.#abandoned && this.#state !== "away") {
+      going = this.#state === "direct" ? await this.#writeQueued() : await this.#replay();
+    }
+    this.#isDraining = false;
+  }
+
+  /** Writes what is queued; false if there was nothing. */
+  async #writeQueued(): Promise<boolean> {
+    const items = this.#takeQueued();
+    if (items.length === 0) return false;
+    const inFlight = { items, sinceMs: this.#context.clock.now() };
+    this.#inFlight = inFlight;
+    const batch = SinkBatch.join(items.map((item) => item.batch));
+    const written = await this.#attempt(batch);
+    // A slow batch has been stored meanwhile, and its replay is harmless: durable backlogs belong to
+    // databases, which know a record by its id.
+    if (this.#inFlight === inFlight) {
+      this.#inFlight = null;
+      if (written < batch.count) this.#push(batch.skip(written));
+      for (const item of items) item.release();
+    }
+    if (written < batch.count) this.#goAway();
+    return true;
+  }
+
+  /** Writes the oldest part of the backlog. */
+  async #replay(): Promise<boolean> {
+    const batch = this.#peek();
+    if (batch === null) {
+      this.#state = "direct";
+      return true;
+    }
+    const written = await this.#attempt(batch);
+    this.#backlog.advance(written);
+    if (written < batch.count) this.#goAway();
+    return true;
+  }
+
+  #peek(): SinkBatch | null {
+    try {
+      return this.#backlog.peek();
+    } catch (error) {
+      this.#say("error", "cannot read the traffic log's backlog", { reason: reasonOf(error) });
+      return null;
+    }
+  }
+
+  /** Writes the batch and returns how many of its records are kept now. */
+  async #attempt(batch: SinkBatch): Promise<number> {
+    const { metrics } = this.#context;
+    const started = performance.now();
+    try {
+      const pending = this.sink.write(batch);
+      if (pending !== undefined) await pending;
+    } catch (error) {
+      this.#countFailure(error);
+      const written = error instanceof SinkWriteError ? error.written : 0;
+      if (written > 0) metrics.countWrites(this.sink.name, written);
+      return written;
+    }
+    metrics.observeWrite(this.sink.name, performance.now() - started);
+    metrics.countWrites(this.sink.name, batch.count);
+    this.#retryMs = FIRST_RETRY_MS;
+    if (this.#saidFailing) {
+      this.#say("info", "the traffic log is written again", { lost: this.#dropped });
+      this.#saidFailing = this.#saidDropping = false;
+      this.#dropped = 0;
+    }
+    return batch.count;
+  }
+
+  #takeQueued(): Accepted[] {
+    let taken = 0;
+    for (let bytes = 0; taken < this.#queue.length && bytes < REPLAY_BYTES; taken++) {
+      bytes += this.#queue[taken].batch.size;
+    }
+    return this.#queue.splice(0, taken);
+  }
+
+  #isSlow(): boolean {
+    return this.#backlog.durable && this.#inFlight !== null &&
+      this.#context.clock.now() - this.#inFlight.sinceMs > SLOW_WRITE_MS;
+  }
+
+  /** Moves what is in memory, the write under way included, to the backlog. */
+  #store(): void {
+    const items = [...this.#inFlight?.items ?? [], ...this.#queue];
+    this.#inFlight = null;
+    this.#queue = [];
+    for (const item of items) {
+      this.#push(item.batch);
+      item.release();
+    }
+  }
+
+  #push(batch: SinkBatch): void {
+    let refused = batch.count;
+    let reason = "the room for waiting records is used up";
+    try {
+      refused = this.#backlog.push(batch);
+    } catch (error) {
+      if (error instanceof SinkWriteError) refused -= error.written;
+      reason = reasonOf(error);
+    }
+    if (refused > 0) this.#drop(refused, reason);
+  }
+
+  #drop(records: number, reason: string): void {
+    this.#context.metrics.countDropped(records);
+    this.#dropped += records;
+    if (this.#saidDropping) return;
+    this.#saidDropping = true;
+    this.#say("error", "traffic records are lost", { reason });
+  }
+
+  #dropBacklog(): void {
+    for (let batch = this.#backlog.peek(); batch !== null; batch = this.#backlog.peek()) {
+      this.#drop(batch.count, "the program ends and the sink cannot take them");
+      this.#backlog.advance(batch.count);
+    }
+  }
+
+  #goAway(): void {
+    this.#state = "away";
+    this.#store();
+    if (this.#closing) return;
+    this.#cancelRetry = this.#context.clock.after(this.#retryMs, () => {
+      this.#retrying = this.#retry();
+    });
+    this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
+  }
+
+  async #retry(): Promise<void> {
+    try {
+      await this.sink.open();
+    } catch (error) {
+      this.#countFailure(error);
+      this.#goAway();
+      return;
+    }
+    this.#state = "replaying";
+    this.#drain();
+  }
+
+  async #maintain(retentionDays: number): Promise<void> {
+    try {
+      await this.sink.maintain(retentionDays);
+    } catch (error) {
+      this.#context.metrics.countWriteErrors(this.sink.name);
+      this.#say("warn", "traffic log upkeep failed", { reason: reasonOf(error) });
+    }
+  }
+
+  #countFailure(error: unknown): void {
+    this.#context.metrics.countWriteErrors(this.sink.name);
+    if (this.#saidFailing) return;
+    this.#saidFailing = true;
+    this.#say("error", "the traffic log cannot be written", {
+      reason: reasonOf(error),
+      until_then: this.#backlog.durable ? "records wait in the spool" : "records wait in memory",
+    });
+  }
+
+  #say(level: "info" | "warn" | "error", message: string, fields: Record<string, unknown>): void {
+    this.#context.log(level, message, { sink: this.sink.name, ...fields });
+  }
+}
