@@ -37,7 +37,9 @@ function startProxy(): Deno.ChildProcess {
   stoppingProxy = false;
   const child = start(["--no-prompt", "main.ts", "run", "-c", CONFIG]);
   child.status.then(({ code }) => {
-    if (!stoppingProxy) console.log(`The proxy has ended (exit code ${code}); a change of the code starts it again`);
+    if (!stoppingProxy) {
+      console.log(`The proxy has ended (exit code ${code}); a change of the code starts it again`);
+    }
   });
   return child;
 }
@@ -74,7 +76,9 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 }
 
 for (const { name, child } of targets) {
-  child.status.then(({ code, signal }) => console.log(`${name} has ended (${signal ?? `exit code ${code}`})`));
+  child.status.then(({ code, signal }) =>
+    console.log(`${name} has ended (${signal ?? `exit code ${code}`})`)
+  );
 }
 
 /** Starts the proxy again after each change of the code, until the watcher is closed. */

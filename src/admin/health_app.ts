@@ -55,7 +55,10 @@ export function healthApp(source: HealthSource): Hono {
   app.get("/ready", (c) => {
     const usable = source.targets().some((target) => target.usable);
     if (source.isServing() && usable) return c.json({ status: "ready" });
-    return c.json({ status: "not ready", reason: source.isServing() ? "no usable target" : "not serving" }, 503);
+    return c.json(
+      { status: "not ready", reason: source.isServing() ? "no usable target" : "not serving" },
+      503,
+    );
   });
   app.get("/live", (c) => c.json({ status: "alive" }));
   app.notFound((c) => c.text("Not found: this port answers /health, /ready and /live\n", 404));

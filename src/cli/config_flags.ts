@@ -19,6 +19,7 @@ export interface ConfigFlagValues {
 /** The file and how to load it: flag beats environment beats file (DESIGN 3). */
 export function configSource(values: ConfigFlagValues, strict: boolean): { path: string; load: LoadOptions } {
   const environment = Deno.env;
-  const path = values.config ?? environment.get("DISPA_CONFIG") ?? environment.get("DISPA_CONFIG_FILE") ?? DEFAULT_CONFIG_PATH;
+  const path = values.config ?? environment.get("DISPA_CONFIG") ?? environment.get("DISPA_CONFIG_FILE") ??
+    DEFAULT_CONFIG_PATH;
   return { path, load: { overrides: { bind: values.bind, workers: values.workers }, environment, strict } };
 }

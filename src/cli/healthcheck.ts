@@ -32,10 +32,14 @@ export async function healthcheck(args: string[]): Promise<number> {
   }
   const timeoutS = values.timeout === undefined ? DEFAULT_TIMEOUT_S : Number(values.timeout);
   if (!(timeoutS > 0 && timeoutS <= 3600)) {
-    throw new UsageError(`--timeout is "${values.timeout}", wanted is a number of seconds above 0, up to 3600`);
+    throw new UsageError(
+      `--timeout is "${values.timeout}", wanted is a number of seconds above 0, up to 3600`,
+    );
   }
   const url = values.url ?? await configuredUrl(values.config);
-  if (!URL.canParse(url)) throw new UsageError(`--url is "${url}", wanted is a URL such as http://127.0.0.1:8081/health`);
+  if (!URL.canParse(url)) {
+    throw new UsageError(`--url is "${url}", wanted is a URL such as http://127.0.0.1:8081/health`);
+  }
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(timeoutS * 1000), redirect: "manual" });
     const text = (await response.text()).slice(0, 2000);
@@ -51,6 +55,8 @@ export async function healthcheck(args: string[]): Promise<number> {
 async function configuredUrl(config: string | undefined): Promise<string> {
   const { path, load } = configSource({ config }, false);
   const result = await loadConfig(path, load);
-  const port = result.ok ? result.config.monitoring.healthCheckPort : Deno.env.get("DISPA_HEALTH_CHECK_PORT") ?? "8081";
+  const port = result.ok
+    ? result.config.monitoring.healthCheckPort
+    : Deno.env.get("DISPA_HEALTH_CHECK_PORT") ?? "8081";
   return `http://127.0.0.1:${port}/health`;
 }

@@ -3,7 +3,8 @@ import { VERSION } from "../version.ts";
 import { ExitCode } from "./exit_codes.ts";
 import { nearest, UsageError } from "./flags.ts";
 
-const HELP = `Dispa ${VERSION}: a reverse proxy that intercepts domains, balances targets and records every request
+const HELP =
+  `Dispa ${VERSION}: a reverse proxy that intercepts domains, balances targets and records every request
 
 Usage:
   dispa [run] [flags]          start the proxy

@@ -32,7 +32,15 @@ export async function run(args: string[]): Promise<number> {
   const logger = new Logger({ level: levelOverride ?? config.logging.level, format });
   for (const warning of result.warnings) logger.log("warn", formatProblem(warning));
 
-  const supervisor = new Supervisor(config, { configPath: path, load, logger, levelOverride });
+  const supervisor = new Supervisor(config, {
+    configPath: path,
+    configText: result.text,
+    load,
+    logger,
+    levelOverride,
+  });
+  // Before the start, so that no signal finds the program deaf.
+  const stopped = stopSignal(supervisor, logger);
   try {
     await supervisor.start();
   } catch (fault) {
@@ -41,7 +49,7 @@ export async function run(args: string[]): Promise<number> {
     if (fault instanceof WriterFailure) return ExitCode.DatabaseError;
     return ExitCode.Internal;
   }
-  await stopSignal(supervisor, logger);
+  await stopped;
   await supervisor.shutdown();
   logger.log("info", "stopped");
   return ExitCode.Ok;

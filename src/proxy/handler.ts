@@ -26,7 +26,11 @@ export interface HandlerOptions {
   metrics: RequestMetrics;
   /** Null when the traffic log is off. */
   records: RecordBuffer | null;
-  log: (level: "debug" | "info" | "warn" | "error", message: string, fields?: Record<string, unknown>) => void;
+  log: (
+    level: "debug" | "info" | "warn" | "error",
+    message: string,
+    fields?: Record<string, unknown>,
+  ) => void;
 }
 
 /** Targets tried for one request at the most. */
@@ -68,7 +72,14 @@ export class ProxyHandler {
     peerIp: string,
     listener: { scheme: "http" | "https"; port: number },
   ): Promise<Response> {
-    const exchange = new Exchange(request, this.snapshot, peerIp, listener.scheme, readFields(request.headers), this.#onBodyEnd);
+    const exchange = new Exchange(
+      request,
+      this.snapshot,
+      peerIp,
+      listener.scheme,
+      readFields(request.headers),
+      this.#onBodyEnd,
+    );
     this.#inFlight.add(exchange);
     this.#metrics.begin();
     try {
@@ -76,8 +87,14 @@ export class ProxyHandler {
       if (refusal !== null) return this.#refuse(exchange, refusal);
       return await this.#forward(exchange);
     } catch (fault) {
-      this.#log("error", "request failed inside the proxy", { request_id: exchange.requestId, error: String(fault) });
-      return this.#refuse(exchange, { code: "internal", message: "Internal error: see the log for this request id" });
+      this.#log("error", "request failed inside the proxy", {
+        request_id: exchange.requestId,
+        error: String(fault),
+      });
+      return this.#refuse(exchange, {
+        code: "internal",
+        message: "Internal error: see the log for this request id",
+      });
     }
   }
 

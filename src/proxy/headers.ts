@@ -114,7 +114,9 @@ export function upstreamFields(fields: RequestFields, context: ForwardedContext)
     if (!trusted && (name.startsWith(X_FORWARDED) || name === "forwarded")) continue;
     flat.push(name, endToEnd[i + 1]);
   }
-  const chain = trusted && fields.forwardedFor !== null ? `${fields.forwardedFor}, ${context.peerIp}` : context.peerIp;
+  const chain = trusted && fields.forwardedFor !== null
+    ? `${fields.forwardedFor}, ${context.peerIp}`
+    : context.peerIp;
   flat.push(
     "x-forwarded-for",
     chain,

@@ -21,7 +21,11 @@ export class Listener {
       },
       (request, info) => {
         const ip = info.remoteAddr.hostname;
-        return handler.handle(request, ip.startsWith(IPV4_MAPPED) ? ip.slice(IPV4_MAPPED.length) : ip, context);
+        return handler.handle(
+          request,
+          ip.startsWith(IPV4_MAPPED) ? ip.slice(IPV4_MAPPED.length) : ip,
+          context,
+        );
       },
     );
   }

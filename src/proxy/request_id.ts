@@ -35,7 +35,8 @@ export class RequestIds {
     const random = this.#random;
     const counter = this.#counter;
     return this.#timeText + HEX_DIGIT[counter >> 8] + HEX[counter & 0xff] + "-" +
-      HEX[0x80 | (random[at] & 0x3f)] + HEX[random[at + 1]] + "-" + HEX[random[at + 2]] + HEX[random[at + 3]] +
+      HEX[0x80 | (random[at] & 0x3f)] + HEX[random[at + 1]] + "-" + HEX[random[at + 2]] +
+      HEX[random[at + 3]] +
       HEX[random[at + 4]] + HEX[random[at + 5]] + HEX[random[at + 6]] + HEX[random[at + 7]];
   }
 }

@@ -67,7 +67,9 @@ const NON_ASCII = /[^\x00-\x7f]/;
 
 /** Why a target cannot be forwarded, or null if it can. */
 export function targetProblem(target: string): string | null {
-  if (FORBIDDEN_IN_TARGET.test(target)) return "the request target holds a control byte, a space or a fragment";
+  if (FORBIDDEN_IN_TARGET.test(target)) {
+    return "the request target holds a control byte, a space or a fragment";
+  }
   const query = target.indexOf("?");
   const percent = target.indexOf("%");
   if (percent !== -1 && BAD_PERCENT.test(query === -1 ? target : target.slice(0, query))) {

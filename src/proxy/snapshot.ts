@@ -20,7 +20,11 @@ export class Snapshot {
   readonly domains: DomainTable;
   readonly balancer: Balancer;
 
-  constructor(spec: SnapshotSpec, shared: { table: TargetTable; counts: ActiveCounts }, readonly transports: TransportSet) {
+  constructor(
+    spec: SnapshotSpec,
+    shared: { table: TargetTable; counts: ActiveCounts },
+    readonly transports: TransportSet,
+  ) {
     const { config } = spec;
     this.generation = spec.generation;
     this.config = config;

@@ -7,8 +7,8 @@ import {
   exposition,
   FAMILIES,
   MetricCells,
-  metricsJson,
   type MetricRegistry,
+  metricsJson,
   type TargetStatus,
 } from "../metrics/mod.ts";
 import { VERSION } from "../version.ts";
@@ -39,6 +39,8 @@ export class ControlMetrics {
       buckets: bucketBounds(config.monitoring.histogramBucketsMs),
     });
     this.#cells.set(this.#cells.gauge(FAMILIES.configLastReloadSuccess, []), 1);
+    // Known from the start, so that both show as 0 before the first reload.
+    for (const result of ["success", "failure"]) this.#cells.counter(FAMILIES.configReloads, [result]);
     collectProcess(registry, VERSION);
     collectTargets(registry, () => source.targets());
     registry.collect(FAMILIES.activeConnections, () => {

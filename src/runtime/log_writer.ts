@@ -58,7 +58,10 @@ export class LogWriter {
       onDeath: (reason) => this.#onDeath(reason),
     });
     const timeoutMs = this.#logging.database.connectionTimeoutMs + OPEN_MARGIN_MS;
-    const reply = await this.#ask({ type: "open", logging: this.#logging, bucketsMs, queue, cells }, timeoutMs);
+    const reply = await this.#ask(
+      { type: "open", logging: this.#logging, bucketsMs, queue, cells },
+      timeoutMs,
+    );
     if (reply.type === "open_failed") {
       this.end();
       throw new WriterFailure(reply.message);
@@ -116,7 +119,11 @@ export class LogWriter {
   #onDeath(reason: string): void {
     this.#thread = null;
     this.#options.registry.retire(this.#threadId);
-    this.#options.log("error", "the writer thread died and is replaced, records on their way to it are lost", { reason });
+    this.#options.log(
+      "error",
+      "the writer thread died and is replaced, records on their way to it are lost",
+      { reason },
+    );
     // Nobody will give the room back that the dead thread's batches took.
     const gauge = new QueueGauge(this.#options.queue);
     gauge.release(gauge.queuedBytes());

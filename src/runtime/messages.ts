@@ -1,5 +1,5 @@
 /** Every message between threads. They carry what is rare; what each request touches is in shared memory. */
-import type { LogLevel, LoggingConfig } from "../config/model.ts";
+import type { LoggingConfig, LogLevel } from "../config/model.ts";
 import type { SeriesAnnouncement } from "../metrics/mod.ts";
 import type { SnapshotSpec } from "../proxy/snapshot.ts";
 import type { LogFields } from "./log.ts";

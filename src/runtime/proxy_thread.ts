@@ -118,7 +118,9 @@ class ProxyThread {
     const prepared = this.#prepared;
     this.#prepared = null;
     if (prepared === null) return;
-    if (prepared.snapshot.transports !== this.#handler.snapshot.transports) prepared.snapshot.transports.close();
+    if (prepared.snapshot.transports !== this.#handler.snapshot.transports) {
+      prepared.snapshot.transports.close();
+    }
     prepared.listener?.drain();
   }
 

@@ -85,7 +85,10 @@ class ProxyThreadHandle {
     const timer = setTimeout(() => {
       this.#waiting = null;
       reject(
-        new ThreadFailure("internal", `proxy thread ${this.index} did not answer "${message.type}" within ${timeoutMs} ms`),
+        new ThreadFailure(
+          "internal",
+          `proxy thread ${this.index} did not answer "${message.type}" within ${timeoutMs} ms`,
+        ),
       );
     }, timeoutMs);
     return promise.finally(() => clearTimeout(timer));
@@ -175,13 +178,17 @@ export class ProxyThreads {
     }
     this.#spec = spec;
     // From here on the generation stands: a thread that dies now is replaced under the new one.
-    await Promise.allSettled(handles.map((handle) => handle.ask({ type: "commit", generation }, REPLY_TIMEOUT_MS)));
+    await Promise.allSettled(
+      handles.map((handle) => handle.ask({ type: "commit", generation }, REPLY_TIMEOUT_MS)),
+    );
     await this.#resize(spec.config.server.workers);
   }
 
   async #resize(wanted: number): Promise<void> {
     this.#wanted = wanted;
-    const missing = Array.from({ length: wanted }, (_, index) => index).filter((index) => !this.#threads.has(index));
+    const missing = Array.from({ length: wanted }, (_, index) => index).filter((index) =>
+      !this.#threads.has(index)
+    );
     await Promise.all(missing.map((index) => this.#startThread(index)));
     const surplus = [...this.#threads.values()].filter((handle) => handle.index >= wanted);
     for (const handle of surplus) {
@@ -247,14 +254,20 @@ export class ProxyThreads {
     const { index } = dead;
     const lived = performance.now() - dead.startedMs >= LIVED_LONG_MS;
     const delayMs = lived ? 0 : this.#restartDelaysMs.get(index) ?? 0;
-    this.#restartDelaysMs.set(index, Math.min(Math.max(delayMs * 2, FIRST_RESTART_DELAY_MS), MAX_RESTART_DELAY_MS));
+    this.#restartDelaysMs.set(
+      index,
+      Math.min(Math.max(delayMs * 2, FIRST_RESTART_DELAY_MS), MAX_RESTART_DELAY_MS),
+    );
     const timer = setTimeout(async () => {
       this.#restarts.delete(timer);
       if (index >= this.#wanted || this.#threads.has(index)) return;
       try {
         await this.#startThread(index);
       } catch (fault) {
-        this.#options.log("error", "a proxy thread could not be started again", { thread: index, reason: String(fault) });
+        this.#options.log("error", "a proxy thread could not be started again", {
+          thread: index,
+          reason: String(fault),
+        });
         // A death has come here through #onDeath already; a refusal to start has not.
         if (fault instanceof ThreadFailure && fault.reason === "bind") this.#restart(dead);
       }

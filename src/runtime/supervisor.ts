@@ -35,6 +35,8 @@ export class BindFailure extends Error {
 
 export interface SupervisorOptions {
   configPath: string;
+  /** What the file held when `config` was made of it. */
+  configText: string;
   load: LoadOptions;
   logger: Logger;
   /** Level of the log whatever the configuration says, from `-v`; null: the configuration's. */
@@ -71,7 +73,9 @@ export class Supervisor {
   #writer: LogWriter | null = null;
   #ports: Ports | null = null;
   #serving = false;
-  #reloading: Promise<unknown> = Promise.resolve();
+  readonly #started = Promise.withResolvers<void>();
+  /** The reload under way, or the start: the next reload waits for it. */
+  #reloading: Promise<unknown> = this.#started.promise;
 
   constructor(config: Config, options: SupervisorOptions) {
     this.#config = config;
@@ -119,7 +123,11 @@ export class Supervisor {
     this.#serving = true;
     this.#health.apply(this.#targets, config.targets.healthCheck);
     this.#watch();
-    this.#log("info", `serving on ${urlOf(config.server.bind)}`, { workers: config.server.workers, version: VERSION });
+    this.#started.resolve();
+    this.#log("info", `serving on ${urlOf(config.server.bind)}`, {
+      workers: config.server.workers,
+      version: VERSION,
+    });
   }
 
   async #openWriter(config: Config): Promise<void> {
@@ -141,7 +149,9 @@ export class Supervisor {
     try {
       await this.#threads.start(this.#spec(config, this.#generation, this.#targets));
     } catch (fault) {
-      throw new BindFailure(`cannot listen on ${urlOf(config.server.bind)} (server.bind_address): ${messageOf(fault)}`);
+      throw new BindFailure(
+        `cannot listen on ${urlOf(config.server.bind)} (server.bind_address): ${messageOf(fault)}`,
+      );
     }
   }
 
@@ -152,9 +162,17 @@ export class Supervisor {
   #openPorts(config: Config): Ports | null {
     if (!config.monitoring.enabled) return null;
     const { bindHostname: hostname, healthCheckPort, metricsPort } = config.monitoring;
-    const health = this.#openPort("monitoring.health_check_port", { hostname, port: healthCheckPort }, this.#healthApp());
+    const health = this.#openPort(
+      "monitoring.health_check_port",
+      { hostname, port: healthCheckPort },
+      this.#healthApp(),
+    );
     try {
-      const metrics = this.#openPort("monitoring.metrics_port", { hostname, port: metricsPort }, this.#metricsApp());
+      const metrics = this.#openPort(
+        "monitoring.metrics_port",
+        { hostname, port: metricsPort },
+        this.#metricsApp(),
+      );
       return { health, metrics };
     } catch (fault) {
       health.close(APP_CLOSE_TIMEOUT_MS);
@@ -211,7 +229,8 @@ export class Supervisor {
     const onChange = async () => {
       await this.reload("the file changed");
     };
-    watchConfig(this.#options.configPath, onChange, { signal: this.#stopWatching.signal });
+    const { configPath, configText } = this.#options;
+    watchConfig(configPath, onChange, { signal: this.#stopWatching.signal, initialText: configText });
   }
 
   /** Loads the configuration again and uses it, or says why not and keeps the old one. One at a time. */
@@ -234,14 +253,20 @@ export class Supervisor {
     this.#loadedAt = new Date();
     this.#lastReloadError = null;
     this.#metrics.reloaded(true);
-    this.#log("info", `configuration reloaded: ${occasion}`, { path: configPath, generation: this.#generation });
+    this.#log("info", `configuration reloaded: ${occasion}`, {
+      path: configPath,
+      generation: this.#generation,
+    });
     return { ok: true, generation: this.#generation };
   }
 
   #reloadFailed(occasion: string, problems: string[]): ReloadResult {
     this.#lastReloadError = problems.join("; ");
     this.#metrics.reloaded(false);
-    this.#log("error", `configuration not reloaded (${occasion}), the old one stays: ${this.#lastReloadError}`);
+    this.#log(
+      "error",
+      `configuration not reloaded (${occasion}), the old one stays: ${this.#lastReloadError}`,
+    );
     return { ok: false, problems };
   }
 
@@ -295,7 +320,8 @@ export class Supervisor {
 }
 
 function portsDiffer(a: Config, b: Config): boolean {
-  return a.monitoring.enabled !== b.monitoring.enabled || a.monitoring.bindHostname !== b.monitoring.bindHostname ||
+  return a.monitoring.enabled !== b.monitoring.enabled ||
+    a.monitoring.bindHostname !== b.monitoring.bindHostname ||
     a.monitoring.metricsPort !== b.monitoring.metricsPort ||
     a.monitoring.healthCheckPort !== b.monitoring.healthCheckPort;
 }

@@ -19,7 +19,7 @@ export interface BatchPort {
 }
 
 export class RecordBuffer {
-  readonly #port: BatchPort;
+  #port: BatchPort;
   readonly #gauge: QueueGauge;
   #options: RecordBufferOptions;
   #lines = "";
@@ -61,6 +61,11 @@ export class RecordBuffer {
   ready(): Promise<void> | null {
     if (this.#options.overflow !== "block" || !this.#gauge.isFull(this.#options.maxQueueBytes)) return null;
     return this.#gauge.room(this.#options.maxQueueBytes);
+  }
+
+  /** Sends what is flushed from now on to another writer: the former one's thread has died. */
+  reconnect(port: BatchPort): void {
+    this.#port = port;
   }
 
   /** Applies a reloaded configuration to what is flushed from now on. */

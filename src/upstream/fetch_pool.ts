@@ -95,7 +95,11 @@ class FetchExchange {
     const { status } = response;
     if (status < 200 || status > 599) {
       this.#controller.abort();
-      throw new UpstreamError("bad_response", `target ${request.target.name} answered with status ${status}`, true);
+      throw new UpstreamError(
+        "bad_response",
+        `target ${request.target.name} answered with status ${status}`,
+        true,
+      );
     }
     const bodyless = request.method === "HEAD" || status === 204 || status === 304;
     const headers = responseHeaders(response.headers, bodyless);
@@ -139,7 +143,9 @@ class FetchExchange {
       cancel: (reason) => {
         if (this.#ended) return;
         this.#end();
-        observer.responseEnded(new UpstreamError("client_gone", "the client left before the body's end", true));
+        observer.responseEnded(
+          new UpstreamError("client_gone", "the client left before the body's end", true),
+        );
         this.#controller.abort(reason);
       },
     }, { highWaterMark: 0 });
@@ -177,7 +183,9 @@ const DECODED_BY_FETCH = new Set(["gzip", "x-gzip", "br"]);
 
 function requestHeaders(request: UpstreamRequest): Headers {
   const headers = new Headers();
-  for (let i = 0; i < request.headers.length; i += 2) headers.append(request.headers[i], request.headers[i + 1]);
+  for (let i = 0; i < request.headers.length; i += 2) {
+    headers.append(request.headers[i], request.headers[i + 1]);
+  }
   const accepted = headers.get("accept-encoding");
   if (accepted !== null) headers.set("accept-encoding", withoutDecodedCodings(accepted));
   for (const name of FILLED_IN_BY_FETCH) if (!headers.has(name)) headers.set(name, "");
@@ -252,7 +260,13 @@ function explain(fault: unknown, request: UpstreamRequest): UpstreamError {
   const target = `target ${request.target.name} (${request.target.hostname}:${request.target.port})`;
   const options = { cause: fault };
   if (request.abort.aborted) {
-    return new UpstreamError("client_gone", "the client left before the response was complete", true, false, options);
+    return new UpstreamError(
+      "client_gone",
+      "the client left before the response was complete",
+      true,
+      false,
+      options,
+    );
   }
   const message = messages(fault);
   const cause = /client error \(\w+\): (.*)$/s.exec(message)?.[1] ?? message;
@@ -260,7 +274,13 @@ function explain(fault: unknown, request: UpstreamRequest): UpstreamError {
     return new UpstreamError("tls", `TLS with ${target} failed: ${cause}`, false, false, options);
   }
   if (message.includes("(Connect)") || message.includes("dns error")) {
-    return new UpstreamError("connect_refused", `cannot connect to ${target}: ${cause}`, false, false, options);
+    return new UpstreamError(
+      "connect_refused",
+      `cannot connect to ${target}: ${cause}`,
+      false,
+      false,
+      options,
+    );
   }
   if (/invalid|parse|unexpected message|too large/i.test(cause)) {
     return new UpstreamError("bad_response", `${target} did not speak HTTP: ${cause}`, true, false, options);

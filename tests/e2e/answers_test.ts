@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Dispa } from "../support/dispa.ts";
 import { freePort } from "../support/ports.ts";
-import { exchange, ok, RawUpstream, fromLatin1, writeAll } from "../support/upstream.ts";
+import { exchange, fromLatin1, ok, RawUpstream, writeAll } from "../support/upstream.ts";
 
 const HEAD = `
 [domains]
@@ -28,13 +28,31 @@ function parse(received: string): { status: number; code: string | undefined; te
 Deno.test("a host that no domain rule takes gets 404 Domain not found, and a record", async () => {
   await using upstream = new RawUpstream(() => ok("hello"));
   await using dispa = await Dispa.start({ toml: target(upstream.url) });
-  for (const host of ["other.com", "evilexample.com", "example.org", "health.example.org", "www.example.com", "xany.com"]) {
+  for (
+    const host of [
+      "other.com",
+      "evilexample.com",
+      "example.org",
+      "health.example.org",
+      "www.example.com",
+      "xany.com",
+    ]
+  ) {
     const response = await dispa.fetch(host);
     assert.equal(response.status, 404, host);
     assert.equal(response.headers.get("x-dispa-error"), "domain_not_found");
     assert.match(await response.text(), /^Domain not found/);
   }
-  for (const host of ["example.com", "EXAMPLE.com.", "example.com:8080", "a.example.org", "a.b.example.org", "any.com"]) {
+  for (
+    const host of [
+      "example.com",
+      "EXAMPLE.com.",
+      "example.com:8080",
+      "a.example.org",
+      "a.b.example.org",
+      "any.com",
+    ]
+  ) {
     const response = await dispa.fetch(host);
     assert.equal(response.status, 200, host);
     await response.text();
@@ -88,7 +106,9 @@ for (const transport of ["http1", "fetch"]) {
     await using upstream = new RawUpstream((request) =>
       request.target === "/garbage" ? "SMTP ready\r\n\r\n" : (socket) => socket.close()
     );
-    await using dispa = await Dispa.start({ toml: target(upstream.url, `[http_client]\ntransport = "${transport}"\n`) });
+    await using dispa = await Dispa.start({
+      toml: target(upstream.url, `[http_client]\ntransport = "${transport}"\n`),
+    });
     const garbage = await dispa.fetch("example.com", "/garbage", { method: "POST", body: "x" });
     assert.equal(garbage.status, 502);
     assert.equal(garbage.headers.get("x-dispa-error"), "bad_response");
@@ -101,7 +121,9 @@ for (const transport of ["http1", "fetch"]) {
     await using upstream = new RawUpstream((request) =>
       request.method === "GET" ? ok("warm") : (socket) => socket.close()
     );
-    await using dispa = await Dispa.start({ toml: target(upstream.url, `[http_client]\ntransport = "${transport}"\n`) });
+    await using dispa = await Dispa.start({
+      toml: target(upstream.url, `[http_client]\ntransport = "${transport}"\n`),
+    });
     await dispa.fetch("example.com");
     const response = await dispa.fetch("example.com", "/order", { method: "POST", body: "one" });
     assert.equal(response.status, 502);
@@ -110,10 +132,15 @@ for (const transport of ["http1", "fetch"]) {
 
   Deno.test(`${transport}: a 101 that nobody asked for gives 502`, async () => {
     await using upstream = new RawUpstream(() => async (socket) => {
-      await writeAll(socket, fromLatin1("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"));
+      await writeAll(
+        socket,
+        fromLatin1("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"),
+      );
       socket.close();
     });
-    await using dispa = await Dispa.start({ toml: target(upstream.url, `[http_client]\ntransport = "${transport}"\n`) });
+    await using dispa = await Dispa.start({
+      toml: target(upstream.url, `[http_client]\ntransport = "${transport}"\n`),
+    });
     assert.equal((await dispa.fetch("example.com")).status, 502);
   });
 }
@@ -145,7 +172,9 @@ Deno.test("CONNECT and TRACE get 405", async () => {
   await using dispa = await Dispa.start({ toml: target(upstream.url) });
   for (const line of ["CONNECT example.com:443", "TRACE /"]) {
     const host = line.startsWith("CONNECT") ? "example.com:443" : "example.com";
-    const answer = parse(await exchange(dispa.port, `${line} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`));
+    const answer = parse(
+      await exchange(dispa.port, `${line} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`),
+    );
     assert.equal(answer.status, 405);
     assert.equal(answer.code, "method_not_allowed");
   }

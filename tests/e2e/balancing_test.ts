@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Dispa } from "../support/dispa.ts";
 import { eventually } from "../support/eventually.ts";
-import { ok, RawClient, RawUpstream, writeAll, fromLatin1 } from "../support/upstream.ts";
+import { fromLatin1, ok, RawClient, RawUpstream, writeAll } from "../support/upstream.ts";
 
 const HEAD = `
 [domains]
@@ -39,7 +39,10 @@ Deno.test("weights 3:2:1 over 600 requests are exactly 300, 200 and 100", async 
   await load(dispa, 600);
   assert.deepEqual([a, b, c].map((upstream) => upstream.requests.length), [300, 200, 100]);
   assert.equal(await dispa.metric('dispa_target_requests_total{target="t0",status="200"}'), 300);
-  assert.equal(await dispa.metric('dispa_requests_total{domain="example.com",method="GET",status="200"}'), 600);
+  assert.equal(
+    await dispa.metric('dispa_requests_total{domain="example.com",method="GET",status="200"}'),
+    600,
+  );
   assert.equal(await dispa.metric("dispa_request_duration_seconds_count"), 600);
 });
 
@@ -111,7 +114,9 @@ Deno.test("a sticky client stays on its target until that is gone, and only its 
   await using b = new RawUpstream(() => ok("hello"));
   await using c = new RawUpstream(() => ok("hello"));
   const all = [a, b, c];
-  await using dispa = await Dispa.start({ toml: targets(all, 'type = "roundrobin"\nsticky_sessions = true') });
+  await using dispa = await Dispa.start({
+    toml: targets(all, 'type = "roundrobin"\nsticky_sessions = true'),
+  });
   await load(dispa, 30);
   const chosen = all.findIndex((upstream) => upstream.requests.length > 0);
   assert.equal(all[chosen].requests.length, 30);

@@ -103,7 +103,13 @@ Deno.test("files that are no configuration give a clear error and exit 1, never 
       if (typeof content === "string") Deno.writeTextFileSync(path, content);
       else Deno.writeFileSync(path, content);
     }
-    for (const path of [...Object.keys(files).map((name) => join(folder, name)), join(folder, "missing.toml"), folder]) {
+    for (
+      const path of [
+        ...Object.keys(files).map((name) => join(folder, name)),
+        join(folder, "missing.toml"),
+        folder,
+      ]
+    ) {
       for (const command of ["validate", "run"]) {
         const { code, stderr } = await runDispa([command, "-c", path]);
         assert.equal(code, 1, path);
@@ -126,7 +132,12 @@ Deno.test("a malformed environment variable is an error that names it", async ()
   await inFolder(async (folder) => {
     const path = join(folder, "a.toml");
     Deno.writeTextFileSync(path, TARGET);
-    for (const [name, value] of [["DISPA_WORKERS", "many"], ["DISPA_METRICS_PORT", "99999"], ["DISPA_LOGGING_ENABLED", "maybe"]]) {
+    for (
+      const [name, value] of [["DISPA_WORKERS", "many"], ["DISPA_METRICS_PORT", "99999"], [
+        "DISPA_LOGGING_ENABLED",
+        "maybe",
+      ]]
+    ) {
       const { code, stderr } = await runDispa(["validate", "-c", path], { env: { [name]: value } });
       assert.equal(code, 1, name);
       assert.ok(stderr.includes(name), stderr);
@@ -139,7 +150,9 @@ Deno.test("flag beats environment beats file", async () => {
     const path = join(folder, "a.toml");
     Deno.writeTextFileSync(path, `[server]\nworkers = 1\n${TARGET}`);
     const workers = async (args: string[], env: Record<string, string>) => {
-      const { stdout } = await runDispa(["validate", "--print", ...args], { env: { DISPA_CONFIG: path, ...env } });
+      const { stdout } = await runDispa(["validate", "--print", ...args], {
+        env: { DISPA_CONFIG: path, ...env },
+      });
       return /^workers = (\d+)$/m.exec(stdout)?.[1];
     };
     assert.equal(await workers([], {}), "1");

@@ -2,7 +2,16 @@
 import assert from "node:assert/strict";
 import { brotliCompressSync, gunzipSync, gzipSync } from "node:zlib";
 import { Dispa } from "../support/dispa.ts";
-import { field, fromLatin1, latin1, ok, RawClient, RawUpstream, type RawRequest, writeAll } from "../support/upstream.ts";
+import {
+  field,
+  fromLatin1,
+  latin1,
+  ok,
+  RawClient,
+  type RawRequest,
+  RawUpstream,
+  writeAll,
+} from "../support/upstream.ts";
 
 const TRANSPORTS = ["http1", "fetch"] as const;
 type TransportName = typeof TRANSPORTS[number];
@@ -43,7 +52,13 @@ for (const transport of TRANSPORTS) {
     const { seen } = await roundTrip(transport, GET, () => ok("hello"), /hello/);
     assert.equal(seen.length, 1);
     assert.equal(seen[0].line, "GET /a?b=c HTTP/1.1");
-    const allowed = new Set(["host", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id"]);
+    const allowed = new Set([
+      "host",
+      "x-forwarded-for",
+      "x-forwarded-proto",
+      "x-forwarded-host",
+      "x-request-id",
+    ]);
     // fetch cannot leave these out: they are sent empty, which says the same.
     if (transport === "fetch") {
       for (const name of ["accept", "accept-language", "accept-encoding", "user-agent"]) {
@@ -56,7 +71,10 @@ for (const transport of TRANSPORTS) {
     assert.equal(field(seen[0], "x-forwarded-for"), "127.0.0.1");
     assert.equal(field(seen[0], "x-forwarded-proto"), "http");
     assert.equal(field(seen[0], "x-forwarded-host"), "example.com");
-    assert.match(field(seen[0], "x-request-id")!, /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+    assert.match(
+      field(seen[0], "x-request-id")!,
+      /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/,
+    );
   });
 
   Deno.test(`${transport}: a client's own X-Forwarded fields are not believed`, async () => {
@@ -99,12 +117,15 @@ for (const transport of TRANSPORTS) {
     const plain = "compressed ".repeat(500);
     const coded = gzipSync(plain);
     await using upstream = new RawUpstream(() => {
-      const head = `HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\netag: "e1"\r\ncontent-length: ${coded.length}\r\n\r\n`;
+      const head =
+        `HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\netag: "e1"\r\ncontent-length: ${coded.length}\r\n\r\n`;
       return new Uint8Array([...fromLatin1(head), ...coded]);
     });
     await using dispa = await Dispa.start({ toml: toml(upstream, transport) });
     using client = await RawClient.connect(dispa.port);
-    await client.send("GET / HTTP/1.1\r\nHost: example.com\r\nAccept-Encoding: gzip, br, zstd\r\nConnection: close\r\n\r\n");
+    await client.send(
+      "GET / HTTP/1.1\r\nHost: example.com\r\nAccept-Encoding: gzip, br, zstd\r\nConnection: close\r\n\r\n",
+    );
     const received = await client.readToEnd();
     const split = received.indexOf("\r\n\r\n");
     const [head, body] = [received.slice(0, split), received.slice(split + 4)];
@@ -140,7 +161,10 @@ for (const transport of TRANSPORTS) {
       () => "HTTP/1.1 200 OK\r\nSet-Cookie: a=1; Path=/\r\nSet-Cookie: b=2, c\r\ncontent-length: 2\r\n\r\nhi",
       /hi$/,
     );
-    assert.deepEqual(received.match(/^set-cookie: .*$/gim), ["set-cookie: a=1; Path=/", "set-cookie: b=2, c"]);
+    assert.deepEqual(received.match(/^set-cookie: .*$/gim), [
+      "set-cookie: a=1; Path=/",
+      "set-cookie: b=2, c",
+    ]);
   });
 
   Deno.test(`${transport}: 204, 304 and redirects pass with their fields and without a body`, async () => {
@@ -159,12 +183,17 @@ for (const transport of TRANSPORTS) {
     assert.match(await client.readUntil(/\r\n\r\n/), /^HTTP\/1\.1 304 .*etag: "x"/is);
     client.received = "";
     await client.send("GET /302 HTTP/1.1\r\nHost: example.com\r\n\r\n");
-    assert.match(await client.readUntil(/\r\n\r\n/), /^HTTP\/1\.1 302 .*location: http:\/\/elsewhere\.example\//is);
+    assert.match(
+      await client.readUntil(/\r\n\r\n/),
+      /^HTTP\/1\.1 302 .*location: http:\/\/elsewhere\.example\//is,
+    );
     assert.equal(upstream.requests.length, 3);
   });
 
   Deno.test(`${transport}: encodings in the path are kept as the client wrote them`, async () => {
-    const path = transport === "http1" ? "/a%2Fb/../%2e%2e//c;p=1?x=%20&y=[1]|" : "/a%2Fb//c;p=1?x=%20&y=[1]|";
+    const path = transport === "http1"
+      ? "/a%2Fb/../%2e%2e//c;p=1?x=%20&y=[1]|"
+      : "/a%2Fb//c;p=1?x=%20&y=[1]|";
     const { seen } = await roundTrip(
       transport,
       `GET ${path} HTTP/1.1\r\nHost: example.com\r\n\r\n`,
@@ -179,7 +208,9 @@ for (const transport of TRANSPORTS) {
     await using dispa = await Dispa.start({ toml: toml(upstream, transport) });
     using client = await RawClient.connect(dispa.port);
     const body = "x".repeat(100_000);
-    await client.send(`POST /l HTTP/1.1\r\nHost: example.com\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    await client.send(
+      `POST /l HTTP/1.1\r\nHost: example.com\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    );
     await client.readUntil(/\r\n\r\n100000$/);
     client.received = "";
     await client.send(
@@ -220,7 +251,10 @@ for (const transport of TRANSPORTS) {
   Deno.test(`${transport}: bytes of an answer reach the client as they come`, async () => {
     const more = Promise.withResolvers<void>();
     await using upstream = new RawUpstream(() => async (socket) => {
-      await writeAll(socket, fromLatin1("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: 1\n\n"));
+      await writeAll(
+        socket,
+        fromLatin1("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: 1\n\n"),
+      );
       await more.promise;
       await writeAll(socket, fromLatin1("data: 2\n\n"));
       socket.closeWrite();

@@ -5,7 +5,9 @@ import { eventually } from "../support/eventually.ts";
 import { ok, RawUpstream } from "../support/upstream.ts";
 
 function toml(upstreams: RawUpstream[], path = '\npath = "/up"'): string {
-  const list = upstreams.map((upstream, i) => `[[targets.targets]]\nname = "t${i}"\nurl = "${upstream.url}"\n`);
+  const list = upstreams.map((upstream, i) =>
+    `[[targets.targets]]\nname = "t${i}"\nurl = "${upstream.url}"\n`
+  );
   return `
 [domains]
 intercept_domains = ["example.com"]
@@ -88,7 +90,10 @@ Deno.test("a target is used before its first check has ended", async () => {
       ? ok("hello")
       : async (socket) => void await socket.read(new Uint8Array(1)).catch(() => null)
   );
-  const config = toml([slow]).replace("interval = 0.2", "interval = 60").replace("timeout = 0.1", "timeout = 50");
+  const config = toml([slow]).replace("interval = 0.2", "interval = 60").replace(
+    "timeout = 0.1",
+    "timeout = 50",
+  );
   await using dispa = await Dispa.start({ toml: config });
   assert.equal((await dispa.fetch("example.com")).status, 200);
 });
@@ -98,6 +103,13 @@ Deno.test("without a path the usual ones are tried in turn and 404 means the nex
     request.target === "/ping" ? ok("pong") : "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
   );
   await using dispa = await Dispa.start({ toml: toml([upstream], "") });
-  await eventually("the target is found healthy", async () => (await dispa.health()).body.targets[0].state === "healthy");
-  assert.deepEqual(upstream.requests.slice(0, 3).map((request) => request.target), ["/health", "/healthz", "/ping"]);
+  await eventually(
+    "the target is found healthy",
+    async () => (await dispa.health()).body.targets[0].state === "healthy",
+  );
+  assert.deepEqual(upstream.requests.slice(0, 3).map((request) => request.target), [
+    "/health",
+    "/healthz",
+    "/ping",
+  ]);
 });

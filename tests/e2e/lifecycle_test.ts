@@ -38,7 +38,9 @@ Deno.test("SIGTERM lets a request in flight end, writes its record, and exits 0"
 });
 
 Deno.test("a second SIGTERM exits at once", async () => {
-  await using upstream = new RawUpstream(() => async (socket) => void await socket.read(new Uint8Array(1)).catch(() => null));
+  await using upstream = new RawUpstream(() => async (socket) =>
+    void await socket.read(new Uint8Array(1)).catch(() => null)
+  );
   await using dispa = await Dispa.start({ toml: toml(upstream) });
   using client = await RawClient.connect(dispa.port);
   await client.send("GET / HTTP/1.1\r\nHost: example.com\r\n\r\n");
@@ -50,7 +52,9 @@ Deno.test("a second SIGTERM exits at once", async () => {
 });
 
 Deno.test("a request that outlives shutdown_timeout is cut and the program still exits 0", async () => {
-  await using upstream = new RawUpstream(() => async (socket) => void await socket.read(new Uint8Array(1)).catch(() => null));
+  await using upstream = new RawUpstream(() => async (socket) =>
+    void await socket.read(new Uint8Array(1)).catch(() => null)
+  );
   await using dispa = await Dispa.start({ toml: toml(upstream), server: "shutdown_timeout = 0.3" });
   using client = await RawClient.connect(dispa.port);
   await client.send("GET / HTTP/1.1\r\nHost: example.com\r\n\r\n");

@@ -99,17 +99,21 @@ Deno.test("a changed address opens the new listener, and one that is taken leave
   using client = await RawClient.connect(port);
   await client.send("GET / HTTP/1.1\r\nHost: example.com\r\n\r\n");
   await client.readUntil(/hello$/);
-  await eventually("the old listener is gone", () =>
-    Deno.connect({ hostname: "127.0.0.1", port: dispa.port }).then((socket) => {
-      socket.close();
-      return false;
-    }, () => true));
+  await eventually(
+    "the old listener is gone",
+    () =>
+      Deno.connect({ hostname: "127.0.0.1", port: dispa.port }).then((socket) => {
+        socket.close();
+        return false;
+      }, () => true),
+  );
 });
 
 Deno.test("the number of proxy threads changes on reload", async () => {
   await using upstream = new RawUpstream(() => ok("hello"));
   await using dispa = await Dispa.start({ toml: toml(upstream), workers: 1 });
-  const json = async () => (await (await fetch(`http://127.0.0.1:${dispa.metricsPort}/metrics/json`)).json()).workers;
+  const json = async () =>
+    (await (await fetch(`http://127.0.0.1:${dispa.metricsPort}/metrics/json`)).json()).workers;
   for (const workers of [3, 1]) {
     const from = dispa.stderr.all.length;
     dispa.writeConfig(dispa.config().replace("workers = 1", `workers = ${workers}`));

@@ -11,7 +11,15 @@ const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 export function dispaCommand(args: string[], options: Partial<Deno.CommandOptions> = {}): Deno.Command {
   const binary = Deno.env.get("DISPA_BIN");
   const [program, ...first] = binary === undefined
-    ? [Deno.execPath(), "run", "-A", "--no-prompt", "--config", join(ROOT, "deno.json"), join(ROOT, "main.ts")]
+    ? [
+      Deno.execPath(),
+      "run",
+      "-A",
+      "--no-prompt",
+      "--config",
+      join(ROOT, "deno.json"),
+      join(ROOT, "main.ts"),
+    ]
     : [binary];
   return new Deno.Command(program, {
     args: [...first, ...args],
@@ -92,7 +100,8 @@ export class Dispa implements AsyncDisposable {
 
   /** The whole configuration: `toml` with this instance's listeners. */
   config(toml = this.#options.toml): string {
-    const { server = "", monitoring = "", workers = Number(Deno.env.get("DISPA_TEST_WORKERS") ?? 1) } = this.#options;
+    const { server = "", monitoring = "", workers = Number(Deno.env.get("DISPA_TEST_WORKERS") ?? 1) } =
+      this.#options;
     const logging = /^\[logging\b/m.test(toml) ? "" : `[logging.file]\ndirectory = "${this.logs}"\n`;
     return `[server]
 bind_address = "127.0.0.1:${this.port}"
@@ -147,7 +156,9 @@ ${toml}`;
     }
   }
 
-  async health(): Promise<{ status: number; body: Record<string, unknown> & { targets: Record<string, unknown>[] } }> {
+  async health(): Promise<
+    { status: number; body: Record<string, unknown> & { targets: Record<string, unknown>[] } }
+  > {
     const response = await fetch(`http://127.0.0.1:${this.healthPort}/health`);
     return { status: response.status, body: await response.json() };
   }

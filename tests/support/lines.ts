@@ -48,7 +48,9 @@ export class Lines {
       if (found !== undefined) return found;
       const leftMs = deadline - Date.now();
       if (this.#ended || leftMs <= 0) {
-        throw new Error(`no line matches ${pattern}${this.#ended ? ", the process has ended" : ""}:\n${this.text}`);
+        throw new Error(
+          `no line matches ${pattern}${this.#ended ? ", the process has ended" : ""}:\n${this.text}`,
+        );
       }
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#waiting.add(resolve);

@@ -1,6 +1,5 @@
 /** Upstream servers for tests: one that records bytes on raw sockets, and helpers to talk raw to the proxy. */
 
-
 /** One character a byte: what was on the wire, nothing decoded. */
 export function latin1(bytes: Uint8Array): string {
   let text = "";
@@ -30,7 +29,10 @@ export function field(request: RawRequest, name: string): string | undefined {
 }
 
 /** What the server does with a request: the bytes of an answer, or full control over the socket. */
-export type Reply = string | Uint8Array | ((socket: Deno.TcpConn, request: RawRequest) => Promise<void> | void);
+export type Reply =
+  | string
+  | Uint8Array
+  | ((socket: Deno.TcpConn, request: RawRequest) => Promise<void> | void);
 
 /** An HTTP/1.1 server on a raw socket: records every request byte for byte, answers with given bytes. */
 export class RawUpstream implements AsyncDisposable {
@@ -158,7 +160,9 @@ class RawReader {
   }
 
   async #exactly(length: number): Promise<string> {
-    while (this.#buffer.length < length) if (!await this.#more()) throw new Deno.errors.UnexpectedEof("cut body");
+    while (this.#buffer.length < length) {
+      if (!await this.#more()) throw new Deno.errors.UnexpectedEof("cut body");
+    }
     const body = this.#buffer.slice(0, length);
     this.#buffer = this.#buffer.slice(length);
     return body;
@@ -215,7 +219,9 @@ export class RawClient implements Disposable {
       }
     } catch (fault) {
       if (fault instanceof Deno.errors.ConnectionReset) this.ended = true;
-      else throw new Error(`waiting for ${pattern}, received ${JSON.stringify(this.received)}`, { cause: fault });
+      else {throw new Error(`waiting for ${pattern}, received ${JSON.stringify(this.received)}`, {
+          cause: fault,
+        });}
     } finally {
       clearTimeout(timer);
     }
@@ -238,4 +244,3 @@ export async function exchange(port: number, text: string): Promise<string> {
   await client.send(text);
   return await client.readToEnd();
 }
-
