@@ -13,7 +13,7 @@ Deno.test("Logger writes one line an event whatever the message holds", () => {
     ({ log }) => log("warn", "upstream said\r\nfake line", { a: "x y", b: 1, c: null }),
   );
   assert.equal(more.length, 0);
-  assert.match(line, /^\S+ WARN  upstream said\\r\\nfake line a="x y" b=1\n$/);
+  assert.match(line, /^\S+ WARN {2}upstream said\\r\\nfake line a="x y" b=1\n$/);
 });
 
 Deno.test("Logger writes JSON with its fields beside time, level and message", () => {
