@@ -7,7 +7,7 @@ import { fieldNotes } from "./fields.ts";
 import { createLocator } from "./locate.ts";
 import type { Config } from "./model.ts";
 import { normalise } from "./normalise.ts";
-import { formatPath, type Path, pathKey, type Problem, showFound } from "./problem.ts";
+import { formatPath, pathKey, type Problem, showFound } from "./problem.ts";
 import { configFromFile, configSchema, fieldAt } from "./schema.ts";
 import { type Finding, isTable, readTree, type Table, valueAt } from "./tree.ts";
 
@@ -159,7 +159,7 @@ async function placeInFile(findings: Finding[], text: string, source: string): P
       source,
       line: position.line,
       column: position.column,
-      key: formatPath(path as Path),
+      key: formatPath(path),
       message,
     };
   });

@@ -1,5 +1,5 @@
 /** The environment variables and flags that go before the file. */
-import type { Path, Problem } from "./problem.ts";
+import { type Path, type Problem, quote } from "./problem.ts";
 
 /** `Deno.env`, or a `Map` in tests. */
 export interface Environment {
@@ -102,7 +102,7 @@ export function collectOverrides(
         line: null,
         column: null,
         key: other.name,
-        message: `found ${JSON.stringify(other.text)}, but ${first.name} is ${JSON.stringify(first.text)}: ` +
+        message: `found ${quote(other.text)}, but ${first.name} is ${quote(first.text)}: ` +
           "wanted the same value or only one of them",
       });
     }

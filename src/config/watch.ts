@@ -146,7 +146,7 @@ class Watch {
   async #pump(watcher: Deno.FsWatcher): Promise<void> {
     try {
       for await (const event of watcher) {
-        // Reading the file is an event, too.
+        // Deno has a kind of event for mere reading; our own must not set us off.
         if (event.kind !== "access") this.#touch();
       }
     } catch (_error) {

@@ -79,8 +79,10 @@ Deno.test("a flag goes before the environment, and is named when it is malformed
 
 Deno.test("a value of the file that a variable takes the place of is not complained about", async () => {
   const text = 'server = { bind = "${NOT_SET}", workers = 999 }\n' + ONE_TARGET;
-  const config = await accepted(text, { DISPA_BIND: ":81", DISPA_WORKERS: "2" });
-  assert.deepEqual([config.server.bind.port, config.server.workers], [81, 2]);
+  for (const spelling of ["bind", "bind_address"]) {
+    const config = await accepted(text.replace("bind", spelling), { DISPA_BIND: ":81", DISPA_WORKERS: "2" });
+    assert.deepEqual([config.server.bind.port, config.server.workers], [81, 2]);
+  }
 });
 
 Deno.test("a port of the environment that another listener has is told by its variable", async () => {
