@@ -90,20 +90,19 @@ export interface LogEntry {
 /** A log that can be read, and waited on. */
 export class MemoryLog {
   readonly entries: LogEntry[] = [];
-  #waiting: { message: string; resolve: () => void }[] = [];
+  #waiting: { message: string; times: number; resolve: () => void }[] = [];
 
   readonly log = (level: LogLevel, message: string, fields: Record<string, unknown> = {}): void => {
     this.entries.push({ level, message, fields });
-    this.#waiting = this.#waiting.filter((waiter) => {
-      if (waiter.message !== message) return true;
-      waiter.resolve();
-      return false;
-    });
+    for (const waiter of this.#waiting) {
+      if (this.count(waiter.message) >= waiter.times) waiter.resolve();
+    }
   };
 
-  /** Resolves at the next entry with this message. */
-  next(message: string): Promise<void> {
-    return new Promise((resolve) => this.#waiting.push({ message, resolve }));
+  /** Resolves once the message has been logged so many times, which it may have been already. */
+  said(message: string, times = 1): Promise<void> {
+    if (this.count(message) >= times) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push({ message, times, resolve }));
   }
 
   count(message: string): number {

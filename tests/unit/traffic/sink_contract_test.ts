@@ -266,11 +266,11 @@ async function databaseContract(t: Deno.TestContext, kind: Kind): Promise<void> 
               })
             )));
             // An average's last bit depends on the order of two divisions.
-          const kept = (await summaries!()).map((day) => ({
-            ...day,
-            avg_duration_ms: toMicroseconds(day.avg_duration_ms),
-          }));
-          assert.deepEqual(kept, summarize(await rows()));
+            const kept = (await summaries!()).map((day) => ({
+              ...day,
+              avg_duration_ms: toMicroseconds(day.avg_duration_ms),
+            }));
+            assert.deepEqual(kept, summarize(await rows()));
           }),
           { numRuns: 25 },
         );
