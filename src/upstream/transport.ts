@@ -17,15 +17,33 @@ export interface UpstreamRequest {
    * framing.
    */
   headers: FlatHeaders;
-  /** Null: no body at all (no framing field is sent). The transport reads it to its end or cancels it. */
-  body: ReadableStream<Uint8Array> | null;
+  /**
+   * Null: no body at all (no framing field is sent unless `bodyLength` is 0). The transport reads it to its
+   * end or cancels it, with one exception: when `send` rejects with `sent: false` it has not been touched and
+   * is still the caller's, who may give it to another target.
+   */
+  body: ReadableStream<Uint8Array<ArrayBuffer>> | null;
   /** Exact length if the client declared one; null with a body: chunked. 0 sends `content-length: 0`. */
   bodyLength: number | null;
   /** Aborts the exchange at any stage: the client has left, or the proxy gives up. */
   abort: AbortHandle;
+  /** Told of body bytes as they pass, so that bodies need no second stream around them to be counted. */
+  observer: BodyObserver;
   connectTimeoutMs: number;
-  /** Longest wait for the response header, and longest silence inside the body. 0: none. */
+  /** Longest wait for the response header, and longest silence inside a body that is no event stream. 0: none. */
   timeoutMs: number;
+}
+
+export interface BodyObserver {
+  /** Bytes of the request's body were taken from the client. */
+  requestBytes(count: number): void;
+  /** Bytes of a response body that is a stream were handed to its reader. */
+  responseBytes(count: number): void;
+  /**
+   * A response body that is a stream has ended; called exactly once for each, never for other bodies.
+   * @param error null if it is whole; else why it was cut (`client_gone` if its reader cancelled it)
+   */
+  responseEnded(error: UpstreamError | null): void;
 }
 
 export interface UpstreamResponse {
@@ -34,7 +52,7 @@ export interface UpstreamResponse {
   headers: FlatHeaders;
   /**
    * A small body that arrived with the header whole; a stream otherwise; null where the message has none
-   * (HEAD, 204, 304, zero length). A stream that errors means the upstream cut the body. The reader owns
+   * (HEAD, 204, 304, zero length). A stream that errors (with an UpstreamError) means the upstream cut the body. The reader owns
    * it: it must be read to its end or cancelled, else its connection stays taken.
    */
   body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null;
@@ -48,6 +66,14 @@ export interface Transport {
   send(request: UpstreamRequest): Promise<UpstreamResponse>;
   /** Closes idle connections now and others when their exchange ends. */
   close(): void;
+}
+
+/** Whether the body is one of server-sent events, which may be silent for as long as nothing happens. */
+export function isEventStream(headers: FlatHeaders): boolean {
+  for (let i = 0; i < headers.length; i += 2) {
+    if (headers[i] === "content-type") return headers[i + 1].toLowerCase().startsWith("text/event-stream");
+  }
+  return false;
 }
 
 /**
@@ -67,8 +93,13 @@ export class AbortHandle {
   }
 }
 
-/** Where an exchange with an upstream broke. The names are `x-dispa-error` codes (DESIGN 6). */
+/**
+ * Where an exchange with an upstream broke. The names are `x-dispa-error` codes (DESIGN 6). `bad_request`:
+ * the request cannot be written as one unambiguous message (a line break in a field, a body that is not as
+ * long as declared); `client_gone`: the client left, or sent nothing of its body for `timeoutMs`.
+ */
 export type UpstreamErrorCode =
+  | "bad_request"
   | "connect_refused"
   | "connect_timeout"
   | "reset"
@@ -78,8 +109,8 @@ export type UpstreamErrorCode =
   | "client_gone";
 
 /**
- * @property sent whether any byte of the request may have reached the upstream: if not, sending it again is
- *   always safe
+ * @property sent whether any byte of the request may have reached the upstream, or its body was touched: if
+ *   not, sending it again is always safe
  * @property reused whether the connection had served an earlier request, so that the fault may only mean
  *   that the upstream had closed it while it was idle
  */

@@ -1,0 +1,63 @@
+/** Opens connections to targets. */
+import type { TargetConfig } from "../config/model.ts";
+import { UpstreamError } from "./transport.ts";
+
+/** What the transport needs of a connection. A read resolves with null at the end of the stream. */
+export type RawConnection = Pick<Deno.Conn, "read" | "write" | "close">;
+
+/**
+ * Opens a connection to a target; for https the TLS handshake has succeeded too.
+ * @param signal gives the attempt up
+ * @throws UpstreamError `connect_refused`, `tls`
+ */
+export type Dial = (target: TargetConfig, signal: AbortSignal) => Promise<RawConnection>;
+
+/** For messages: the target's name and address. */
+export function describeTarget({ name, hostname, port }: TargetConfig): string {
+  return `target "${name}" (${hostname.includes(":") ? `[${hostname}]` : hostname}:${port})`;
+}
+
+/**
+ * Dials by the system's resolver and tries the addresses of a name in turn, as `Deno.connect` does.
+ * @param caCerts PEM certificates that are trusted beside the built-in ones
+ */
+export function createDial(caCerts: string[] = []): Dial {
+  return async (target, signal) => {
+    const { hostname, port } = target;
+    let conn: Deno.TcpConn | Deno.TlsConn;
+    try {
+      conn = target.protocol === "https"
+        ? await Deno.connectTls({ hostname, port, caCerts, alpnProtocols: ["http/1.1"] })
+        : await Deno.connect({ hostname, port, signal });
+    } catch (cause) {
+      throw failed("connect_refused", "cannot connect to", target, cause);
+    }
+    if (!("handshake" in conn)) {
+      // A request is one write: waiting for more bytes to go with it (Nagle) could only delay it.
+      conn.setNoDelay(true);
+      return conn;
+    }
+    const tls = conn;
+    const giveUp = () => tls.close();
+    try {
+      signal.addEventListener("abort", giveUp, { once: true });
+      await tls.handshake();
+    } catch (cause) {
+      if (!signal.aborted) tls.close();
+      throw failed("tls", "TLS handshake failed with", target, cause);
+    } finally {
+      signal.removeEventListener("abort", giveUp);
+    }
+    return tls;
+  };
+}
+
+function failed(
+  code: "connect_refused" | "tls",
+  what: string,
+  target: TargetConfig,
+  cause: unknown,
+): UpstreamError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new UpstreamError(code, `${what} ${describeTarget(target)}: ${reason}`, false, false, { cause });
+}

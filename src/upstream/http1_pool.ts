@@ -1,0 +1,307 @@
+/**
+ * The direct HTTP/1.1 transport: connections to each origin, reused last in, first out, so that those that
+ * are not needed any more are left to expire.
+ */
+import type { TargetConfig } from "../config/model.ts";
+import {
+  type ConnectionOwner,
+  type EncodedRequest,
+  encodeRequest,
+  Exchange,
+  Http1Connection,
+} from "./http1_connection.ts";
+import { createDial, describeTarget, type Dial } from "./http1_dial.ts";
+import { type Transport, UpstreamError, type UpstreamRequest, type UpstreamResponse } from "./transport.ts";
+
+/** Deadlines are looked at so often while there are exchanges; a timer a request would cost more than them. */
+const SWEEP_MS = 100;
+/** Idle connections are looked at so often when there are no exchanges. */
+const IDLE_SWEEP_MS = 1000;
+/**
+ * A connection is given up so long before the upstream closes it by its own word, so that a request is not
+ * on its way to it when it does.
+ */
+const KEEP_ALIVE_MARGIN_MS = 1000;
+
+export interface Http1PoolOptions {
+  /** Idle connections kept to each origin; 0: none. */
+  poolMaxIdlePerHost: number;
+  /** An idle connection is closed after this time, within a second; sooner if the upstream says so. */
+  poolIdleTimeoutMs: number;
+  /** PEM certificates that are trusted beside the built-in ones. */
+  caCerts?: string[];
+  /** How connections are opened; by default over the network. */
+  dial?: Dial;
+}
+
+/** Connections to one origin. */
+export interface OriginStats {
+  idle: number;
+  active: number;
+  connecting: number;
+}
+
+interface Dialling {
+  /** Infinity if there is none. */
+  deadlineMs: number;
+  timedOut(): void;
+}
+
+/** The connections to one protocol, host and port. */
+class Origin implements ConnectionOwner {
+  /** Newest last. */
+  readonly idle: Http1Connection[] = [];
+  readonly open = new Set<Http1Connection>();
+  readonly dialling = new Set<Dialling>();
+
+  constructor(readonly pool: Http1Pool) {}
+
+  get nowMs(): number {
+    return this.pool.nowMs;
+  }
+
+  release(connection: Http1Connection): boolean {
+    if (!this.pool.keepsIdle(this.idle.length)) return false;
+    connection.expiresAtMs = this.pool.expiry(connection.keepAliveMs);
+    this.idle.push(connection);
+    return true;
+  }
+
+  closed(connection: Http1Connection): void {
+    this.open.delete(connection);
+    const index = this.idle.lastIndexOf(connection);
+    if (index !== -1) this.idle.splice(index, 1);
+    this.pool.connectionEnded();
+  }
+
+  resend(exchange: Exchange): void {
+    exchange.resent = true;
+    this.pool.sendOnFresh(this, exchange);
+  }
+
+  takeIdle(): Http1Connection | undefined {
+    for (;;) {
+      const connection = this.idle.pop();
+      if (connection === undefined || connection.expiresAtMs > this.nowMs) return connection;
+      connection.close();
+    }
+  }
+
+  sweep(slackMs: number): void {
+    const { nowMs } = this;
+    for (const connection of this.idle.filter(({ expiresAtMs }) => expiresAtMs <= nowMs)) connection.close();
+    for (const connection of this.open) connection.sweep(nowMs, slackMs);
+    for (const dialling of this.dialling) if (dialling.deadlineMs <= nowMs) dialling.timedOut();
+  }
+
+  get activeCount(): number {
+    return this.open.size - this.idle.length;
+  }
+
+  get isEmpty(): boolean {
+    return this.open.size === 0 && this.dialling.size === 0;
+  }
+}
+
+/**
+ * Connections to all targets of one configuration. Time-outs are exact to about 100 ms and never early.
+ * It closes connections, its timer included, by itself when they have been idle for long enough; `close` does
+ * so at once.
+ */
+export class Http1Pool implements Transport {
+  /** The time as of the last sweep, or of the first request after a pause. */
+  nowMs = performance.now();
+  readonly #options: Http1PoolOptions;
+  readonly #dial: Dial;
+  readonly #origins = new Map<string, Origin>();
+  /** Finds the origin by a string that is at hand, without building one a request. */
+  readonly #originByUrl = new Map<string, Origin>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Whether the timer runs at `SWEEP_MS`, so that `nowMs` is fresh. */
+  #isBusy = false;
+  #closed = false;
+
+  constructor(options: Http1PoolOptions) {
+    this.#options = options;
+    this.#dial = options.dial ?? createDial(options.caCerts);
+  }
+
+  /**
+   * A request that broke on a reused connection before a byte of the answer is sent once more on a fresh one
+   * if that can do no harm: nothing had been sent, or the method is idempotent and there is no body, or it
+   * has not been touched.
+   */
+  send(request: UpstreamRequest): Promise<UpstreamResponse> {
+    return new Promise((resolve, reject) => {
+      const exchange = new Exchange(request, resolve, reject);
+      if (request.abort.aborted) {
+        exchange.fail(new UpstreamError("client_gone", "the request was given up before it was sent", false));
+        return;
+      }
+      if (!this.#isBusy) this.#beBusy();
+      const origin = this.#originByUrl.get(request.target.url) ?? this.#addOrigin(request.target);
+      const connection = origin.takeIdle();
+      if (connection === undefined) {
+        this.sendOnFresh(origin, exchange);
+        return;
+      }
+      let encoded: EncodedRequest;
+      try {
+        encoded = encodeRequest(request, connection.output);
+      } catch (error) {
+        origin.idle.push(connection);
+        reject(error);
+        return;
+      }
+      connection.output = encoded.output;
+      connection.start(exchange, encoded.headBytes);
+    });
+  }
+
+  /** Connections by origin, e.g. `http://10.0.0.1:8080`. Origins without any may be missing. */
+  stats(): Map<string, OriginStats> {
+    const stats = new Map<string, OriginStats>();
+    for (const [name, { idle, activeCount, dialling }] of this.#origins) {
+      stats.set(name, { idle: idle.length, active: activeCount, connecting: dialling.size });
+    }
+    return stats;
+  }
+
+  /** Requests that are sent after it are served, but no connection is kept. */
+  close(): void {
+    this.#closed = true;
+    for (const { idle } of this.#origins.values()) for (const connection of [...idle]) connection.close();
+    this.connectionEnded();
+  }
+
+  // ---- for origins ----
+
+  /** Whether an origin that has so many idle connections may keep another one. */
+  keepsIdle(idleCount: number): boolean {
+    return !this.#closed && idleCount < this.#options.poolMaxIdlePerHost;
+  }
+
+  /** After `close` the timer stops with the last connection; before, the sweep sees to it. */
+  connectionEnded(): void {
+    if (!this.#closed) return;
+    this.#removeEmptyOrigins();
+    if (this.#origins.size > 0) return;
+    this.#stopTimer();
+    this.#isBusy = false;
+  }
+
+  /** Until when a connection may be used that has just become idle. */
+  expiry(keepAliveMs: number | null): number {
+    const ours = this.#options.poolIdleTimeoutMs;
+    const idleMs = keepAliveMs === null ? ours : Math.min(ours, keepAliveMs - KEEP_ALIVE_MARGIN_MS);
+    return this.nowMs + idleMs;
+  }
+
+  /** Opens a connection and sends the request on it. */
+  sendOnFresh(origin: Origin, exchange: Exchange): void {
+    const { request } = exchange;
+    const { target, connectTimeoutMs, abort } = request;
+    let encoded: EncodedRequest;
+    try {
+      // Before the dial: a request that cannot be written opens no connection.
+      encoded = encodeRequest(request, null);
+    } catch (error) {
+      exchange.reject(error as Error);
+      return;
+    }
+    const attempt = new AbortController();
+    const giveUp = (error: UpstreamError) => {
+      origin.dialling.delete(dialling);
+      attempt.abort();
+      exchange.fail(error);
+      this.connectionEnded();
+    };
+    const dialling: Dialling = {
+      deadlineMs: connectTimeoutMs === 0 ? Infinity : this.nowMs + SWEEP_MS + connectTimeoutMs,
+      timedOut: () =>
+        giveUp(
+          new UpstreamError(
+            "connect_timeout",
+            `${describeTarget(target)} accepted no connection within ${connectTimeoutMs} ms`,
+            false,
+          ),
+        ),
+    };
+    origin.dialling.add(dialling);
+    abort.onabort = (reason) =>
+      giveUp(
+        reason instanceof UpstreamError ? reason : new UpstreamError(
+          "client_gone",
+          `connecting to ${describeTarget(target)} was given up: ${reason.message}`,
+          false,
+          false,
+          { cause: reason },
+        ),
+      );
+    this.#dial(target, attempt.signal).then(
+      (raw) => {
+        if (!origin.dialling.delete(dialling)) return raw.close();
+        const connection = new Http1Connection(raw, target.protocol === "https", origin, encoded.output);
+        origin.open.add(connection);
+        connection.start(exchange, encoded.headBytes);
+      },
+      (error) => {
+        if (!origin.dialling.delete(dialling)) return;
+        exchange.fail(error);
+        this.connectionEnded();
+      },
+    );
+  }
+
+  // ---- time ----
+
+  #sweep = (): void => {
+    this.nowMs = performance.now();
+    let active = 0;
+    for (const origin of this.#origins.values()) {
+      origin.sweep(SWEEP_MS);
+      active += origin.activeCount + origin.dialling.size;
+    }
+    this.#removeEmptyOrigins();
+    this.#isBusy = active > 0;
+    if (this.#origins.size === 0) this.#timer = undefined;
+    else this.#startTimer(this.#isBusy ? SWEEP_MS : IDLE_SWEEP_MS);
+  };
+
+  #beBusy(): void {
+    this.#isBusy = true;
+    this.nowMs = performance.now();
+    this.#stopTimer();
+    this.#startTimer(SWEEP_MS);
+  }
+
+  #startTimer(delayMs: number): void {
+    const timer = setTimeout(this.#sweep, delayMs);
+    // The program does not stay for the sweep: an exchange that somebody waits for keeps it by its reads.
+    Deno.unrefTimer(timer);
+    this.#timer = timer;
+  }
+
+  #stopTimer(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  // ---- origins ----
+
+  #addOrigin(target: TargetConfig): Origin {
+    const hostname = target.hostname.includes(":") ? `[${target.hostname}]` : target.hostname;
+    const name = `${target.protocol}://${hostname}:${target.port}`;
+    let origin = this.#origins.get(name);
+    if (origin === undefined) this.#origins.set(name, origin = new Origin(this));
+    this.#originByUrl.set(target.url, origin);
+    return origin;
+  }
+
+  /** Targets come and go with reloads: what is not used any more is forgotten. */
+  #removeEmptyOrigins(): void {
+    const before = this.#origins.size;
+    for (const [name, origin] of this.#origins) if (origin.isEmpty) this.#origins.delete(name);
+    if (this.#origins.size < before) this.#originByUrl.clear();
+  }
+}
