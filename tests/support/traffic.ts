@@ -2,6 +2,7 @@
 
 import type { LoggingConfig, LogLevel } from "../../src/config/model.ts";
 import { type Clock, systemClock } from "../../src/traffic/clock.ts";
+import type { LaneTimings } from "../../src/traffic/lane.ts";
 import { encodeRecord, type TrafficRecord } from "../../src/traffic/record.ts";
 import type { RecordBatch } from "../../src/traffic/record.ts";
 import type { SinkName, WriterMetrics } from "../../src/traffic/sink.ts";
@@ -50,17 +51,17 @@ export function makeRecords(
   return Array.from({ length: count }, (_, index) => makeRecord(first + index, change));
 }
 
-/** Real timers that never wait longer than a moment, and a time of day that tests set. */
+/** Real timers, and a time of day that tests set. */
 export class TestClock implements Clock {
+  readonly after = systemClock.after;
   constructor(public timeMs: number = NOON) {}
   now(): number {
     return this.timeMs;
   }
-  after(delayMs: number, callback: () => void): () => void {
-    // Retries come at once; upkeep and drain limits (seconds) stay out of a test's way.
-    return systemClock.after(delayMs <= 5_000 ? Math.min(delayMs, 5) : delayMs, callback);
-  }
 }
+
+/** A lane that tries again at once. */
+export const QUICK_TIMINGS: LaneTimings = { firstRetryMs: 2, longestRetryMs: 10, slowWriteMs: 1_000 };
 
 export class CountingMetrics implements WriterMetrics {
   writes: Partial<Record<SinkName, number>> = {};

@@ -12,6 +12,7 @@ import {
   makeLogging,
   makeRecords,
   MemoryLog,
+  QUICK_TIMINGS,
   TestClock,
   withFolder,
 } from "../../support/traffic.ts";
@@ -21,7 +22,7 @@ function makeWriter(logging: LoggingConfig) {
   const metrics = new CountingMetrics();
   const log = new MemoryLog();
   const clock = new TestClock();
-  const writer = new TrafficWriter({ logging, gauge, metrics, log: log.log, clock });
+  const writer = new TrafficWriter({ logging, gauge, metrics, log: log.log, clock, timings: QUICK_TIMINGS });
   const send = (batch: RecordBatch) => {
     gauge.reserve(batch.lines.length);
     writer.write(batch);
