@@ -12,14 +12,18 @@ import { SinkBatch } from "./batch.ts";
 import type { Clock } from "./clock.ts";
 import { type Log, reasonOf, type Sink, SinkWriteError, type WriterMetrics } from "./sink.ts";
 
-const FIRST_RETRY_MS = 500;
-const LONGEST_RETRY_MS = 5_000;
+export interface LaneTimings {
+  /** Wait before the first attempt after a failure; doubled with each that fails. */
+  firstRetryMs: number;
+  longestRetryMs: number;
+  /**
+   * A write that takes longer has its records, and what comes after them, put into the durable backlog:
+   * memory would lose them to a `kill -9`, and they would count for the process's queue.
+   */
+  slowWriteMs: number;
+}
 
-/**
- * While a write takes longer than this, what comes after it goes to the durable backlog: memory would lose
- * it to a `kill -9`.
- */
-const SLOW_WRITE_MS = 1_000;
+export const LANE_TIMINGS: LaneTimings = { firstRetryMs: 500, longestRetryMs: 5_000, slowWriteMs: 1_000 };
 
 interface Accepted {
   batch: SinkBatch;
@@ -31,6 +35,7 @@ export interface LaneContext {
   log: Log;
   metrics: WriterMetrics;
   clock: Clock;
+  timings: LaneTimings;
 }
 
 export class SinkLane {
@@ -39,13 +44,13 @@ export class SinkLane {
   readonly #context: LaneContext;
   #state: "direct" | "away" | "replaying" = "replaying";
   #queue: Accepted[] = [];
-  #inFlight: { items: Accepted[]; sinceMs: number } | null = null;
+  #inFlight: Accepted[] | null = null;
   #isDraining = false;
   #draining: Promise<void> = Promise.resolve();
   #retrying: Promise<void> = Promise.resolve();
   #maintaining: Promise<void> | null = null;
   #cancelRetry: () => void = () => {};
-  #retryMs = FIRST_RETRY_MS;
+  #retryMs: number;
   #closing = false;
   #abandoned = false;
   #saidFailing = false;
@@ -56,6 +61,7 @@ export class SinkLane {
     this.sink = sink;
     this.#backlog = backlog;
     this.#context = context;
+    this.#retryMs = context.timings.firstRetryMs;
   }
 
   /** Begins with an open sink: what an earlier run left in the backlog goes in first. */
@@ -73,7 +79,6 @@ export class SinkLane {
   /** Takes a batch; `release` is called once it no longer counts for the process's queue. */
   accept(batch: SinkBatch, release: () => void): void {
     this.#queue.push({ batch, release });
-    if (this.#state === "direct" && this.#isSlow()) this.#state = "replaying";
     if (this.#state === "direct") this.#drain();
     else this.#store();
   }
@@ -133,13 +138,14 @@ export class SinkLane {
   async #writeQueued(): Promise<boolean> {
     const items = this.#takeQueued();
     if (items.length === 0) return false;
-    const inFlight = { items, sinceMs: this.#context.clock.now() };
-    this.#inFlight = inFlight;
+    this.#inFlight = items;
+    const cancelSlow = this.#watchForSlowness();
     const batch = SinkBatch.join(items.map((item) => item.batch));
     const written = await this.#attempt(batch);
+    cancelSlow();
     // A slow batch has been stored meanwhile, and its replay is harmless: durable backlogs belong to
     // databases, which know a record by its id.
-    if (this.#inFlight === inFlight) {
+    if (this.#inFlight === items) {
       this.#inFlight = null;
       if (written < batch.count) this.#push(batch.skip(written));
       for (const item of items) item.release();
@@ -185,7 +191,7 @@ export class SinkLane {
     }
     metrics.observeWrite(this.sink.name, performance.now() - started);
     metrics.countWrites(this.sink.name, batch.count);
-    this.#retryMs = FIRST_RETRY_MS;
+    this.#retryMs = this.#context.timings.firstRetryMs;
     if (this.#saidFailing) {
       this.#say("info", "the traffic log is written again", { lost: this.#dropped });
       this.#saidFailing = this.#saidDropping = false;
@@ -202,14 +208,18 @@ export class SinkLane {
     return this.#queue.splice(0, taken);
   }
 
-  #isSlow(): boolean {
-    return this.#backlog.durable && this.#inFlight !== null &&
-      this.#context.clock.now() - this.#inFlight.sinceMs > SLOW_WRITE_MS;
+  /** Returns what ends the watch. */
+  #watchForSlowness(): () => void {
+    if (!this.#backlog.durable) return () => {};
+    return this.#context.clock.after(this.#context.timings.slowWriteMs, () => {
+      this.#state = "replaying";
+      this.#store();
+    });
   }
 
   /** Moves what is in memory, the write under way included, to the backlog. */
   #store(): void {
-    const items = [...this.#inFlight?.items ?? [], ...this.#queue];
+    const items = [...this.#inFlight ?? [], ...this.#queue];
     this.#inFlight = null;
     this.#queue = [];
     for (const item of items) {
@@ -252,7 +262,7 @@ export class SinkLane {
     this.#cancelRetry = this.#context.clock.after(this.#retryMs, () => {
       this.#retrying = this.#retry();
     });
-    this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
+    this.#retryMs = Math.min(this.#retryMs * 2, this.#context.timings.longestRetryMs);
   }
 
   async #retry(): Promise<void> {

@@ -7,7 +7,7 @@ import type { LoggingConfig } from "../config/model.ts";
 import { SinkBatch } from "./batch.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { QueueGauge } from "./gauge.ts";
-import { SinkLane } from "./lane.ts";
+import { LANE_TIMINGS, type LaneTimings, SinkLane } from "./lane.ts";
 import type { RecordBatch } from "./record.ts";
 import { type Log, reasonOf, TrafficOpenError, type WriterMetrics } from "./sink.ts";
 import { configuredSinks, type SinkPlan } from "./sinks.ts";
@@ -26,6 +26,7 @@ export interface TrafficWriterOptions {
   clock?: Clock;
   /** How long `close` may take to bring everything to the sinks; default 10 seconds. */
   drainTimeoutMs?: number;
+  timings?: LaneTimings;
   /** What is to be written where; the default reads it from `logging`. */
   newSinks?: (logging: LoggingConfig, clock: Clock, log: Log) => SinkPlan[];
 }
@@ -48,7 +49,13 @@ export class TrafficWriter {
   #saidFull = false;
 
   constructor(options: TrafficWriterOptions) {
-    this.#options = { clock: systemClock, drainTimeoutMs: 10_000, newSinks: configuredSinks, ...options };
+    this.#options = {
+      clock: systemClock,
+      drainTimeoutMs: 10_000,
+      timings: LANE_TIMINGS,
+      newSinks: configuredSinks,
+      ...options,
+    };
     this.#logging = options.logging;
   }
 
@@ -101,7 +108,7 @@ export class TrafficWriter {
   }
 
   async #change(logging: LoggingConfig): Promise<void> {
-    const { clock, log, metrics, newSinks } = this.#options;
+    const { clock, log, metrics, timings, newSinks } = this.#options;
     const plans = newSinks(logging, clock, log);
     const kept = this.#lanes.filter((running) => plans.some((plan) => plan.identity === running.identity));
     const added = plans.filter((plan) => !kept.some((running) => running.identity === plan.identity));
@@ -113,7 +120,7 @@ export class TrafficWriter {
       ...kept,
       ...added.map((plan, index) => {
         // The spool is taken over here, after the lane that had it before has closed it.
-        const lane = new SinkLane(plan.sink, plan.newBacklog(), { log, metrics, clock });
+        const lane = new SinkLane(plan.sink, plan.newBacklog(), { log, metrics, clock, timings });
         const failure = failures[index];
         if (failure === null) lane.start();
         else lane.startAway(failure);

@@ -2,6 +2,7 @@
 
 import type { LoggingConfig, LogLevel } from "../../src/config/model.ts";
 import { type Clock, systemClock } from "../../src/traffic/clock.ts";
+import type { LaneTimings } from "../../src/traffic/lane.ts";
 import { encodeRecord, type TrafficRecord } from "../../src/traffic/record.ts";
 import type { RecordBatch } from "../../src/traffic/record.ts";
 import type { SinkName, WriterMetrics } from "../../src/traffic/sink.ts";
@@ -50,17 +51,17 @@ export function makeRecords(
   return Array.from({ length: count }, (_, index) => makeRecord(first + index, change));
 }
 
-/** Real timers that never wait longer than a moment, and a time of day that tests set. */
+/** Real timers, and a time of day that tests set. */
 export class TestClock implements Clock {
+  readonly after = systemClock.after;
   constructor(public timeMs: number = NOON) {}
   now(): number {
     return this.timeMs;
   }
-  after(delayMs: number, callback: () => void): () => void {
-    // Retries come at once; upkeep and drain limits (seconds) stay out of a test's way.
-    return systemClock.after(delayMs <= 5_000 ? Math.min(delayMs, 5) : delayMs, callback);
-  }
 }
+
+/** A lane that tries again at once. */
+export const QUICK_TIMINGS: LaneTimings = { firstRetryMs: 2, longestRetryMs: 10, slowWriteMs: 1_000 };
 
 export class CountingMetrics implements WriterMetrics {
   writes: Partial<Record<SinkName, number>> = {};
@@ -90,20 +91,19 @@ export interface LogEntry {
 /** A log that can be read, and waited on. */
 export class MemoryLog {
   readonly entries: LogEntry[] = [];
-  #waiting: { message: string; resolve: () => void }[] = [];
+  #waiting: { message: string; times: number; resolve: () => void }[] = [];
 
   readonly log = (level: LogLevel, message: string, fields: Record<string, unknown> = {}): void => {
     this.entries.push({ level, message, fields });
-    this.#waiting = this.#waiting.filter((waiter) => {
-      if (waiter.message !== message) return true;
-      waiter.resolve();
-      return false;
-    });
+    for (const waiter of this.#waiting) {
+      if (this.count(waiter.message) >= waiter.times) waiter.resolve();
+    }
   };
 
-  /** Resolves at the next entry with this message. */
-  next(message: string): Promise<void> {
-    return new Promise((resolve) => this.#waiting.push({ message, resolve }));
+  /** Resolves once the message has been logged so many times, which it may have been already. */
+  said(message: string, times = 1): Promise<void> {
+    if (this.count(message) >= times) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push({ message, times, resolve }));
   }
 
   count(message: string): number {
