@@ -67,7 +67,8 @@ Deno.test("an ill target is left alone, said to be ill everywhere, and used agai
 Deno.test("with every target ill requests get 503 no_target and /health and /ready say so", async () => {
   await using a = new Patient();
   await using dispa = await Dispa.start({ toml: toml([a]) });
-  assert.equal((await fetch(`http://127.0.0.1:${dispa.healthPort}/ready`)).status, 200);
+  const before = await fetch(`http://127.0.0.1:${dispa.healthPort}/ready`);
+  assert.equal(before.status, 200);
   a.well = false;
   await healthyMetric(dispa, "t0", 0);
   const response = await dispa.fetch("example.com");
@@ -81,7 +82,7 @@ Deno.test("with every target ill requests get 503 no_target and /health and /rea
   assert.equal(ready.status, 503);
   const live = await fetch(`http://127.0.0.1:${dispa.healthPort}/live`);
   assert.equal(live.status, 200);
-  await Promise.all([ready.body?.cancel(), live.body?.cancel()]);
+  await Promise.all([before, ready, live].map((response) => response.body?.cancel()));
 });
 
 Deno.test("a target is used before its first check has ended", async () => {
