@@ -1,10 +1,10 @@
-/** A proxy thread reduced to its balancer: waits for the gate, acquires, releases, reports. */
+/** A proxy thread reduced to its balancer: posts "ready", waits for the gate, acquires, releases, posts counts. */
 import { type BalancedTarget, Balancer, type BalancerOptions } from "../../../src/balancing/balancer.ts";
 import { TargetTable } from "../../../src/balancing/target_table.ts";
 
 export interface AcquireOrder extends Omit<BalancerOptions, "table"> {
   tableBuffer: SharedArrayBuffer;
-  /** Word 0 opens the gate when it becomes 1; word 1 counts the threads that stand before it. */
+  /** Opens when word 0 becomes 1. */
   gate: Int32Array;
   acquisitions: number;
   /** Most connections held at once; the oldest is released first. */
@@ -24,8 +24,7 @@ self.onmessage = ({ data }) => {
   const balancer = new Balancer({ ...options, table: new TargetTable(tableBuffer) });
   const counts = options.targets.map(() => 0);
   const held: BalancedTarget[] = [];
-  Atomics.add(gate, 1, 1);
-  Atomics.notify(gate, 1);
+  self.postMessage("ready");
   Atomics.wait(gate, 0, 0);
   for (let request = 0; request < acquisitions; request++) {
     const target = balancer.acquire("192.0.2.1");

@@ -18,6 +18,16 @@ interface Run {
   before?: number[];
 }
 
+function nextMessage<T>(worker: Worker): Promise<T> {
+  return new Promise((resolve, reject) => {
+    worker.onmessage = (event: MessageEvent<T>) => resolve(event.data);
+    worker.onerror = (event) => {
+      event.preventDefault();
+      reject(new Error(event.message));
+    };
+  });
+}
+
 /** Lets the threads acquire at the same time. `chosen` sums up their choices; `ownCounts` are their counts. */
 async function run({ threads, type, weights, before = [], ...work }: Run) {
   const table = new TargetTable();
@@ -28,21 +38,15 @@ async function run({ threads, type, weights, before = [], ...work }: Run) {
   before.forEach((count, index) => {
     for (let done = 0; done < count; done++) table.increment(targets[index].slot, control);
   });
-  const gate = new Int32Array(new SharedArrayBuffer(8));
+  const gate = new Int32Array(new SharedArrayBuffer(4));
   const workers = Array.from(
     { length: threads },
     () => new Worker(new URL("./acquire_worker.ts", import.meta.url), { type: "module" }),
   );
   const ownCounts = workers.map(() => newActiveCounts());
   try {
-    const done = Promise.all(workers.map((worker, index) => {
-      const result = new Promise<number[]>((resolve, reject) => {
-        worker.onmessage = (event: MessageEvent<number[]>) => resolve(event.data);
-        worker.onerror = (event) => {
-          event.preventDefault();
-          reject(new Error(event.message));
-        };
-      });
+    await Promise.all(workers.map((worker, index) => {
+      const ready = nextMessage(worker);
       const order: AcquireOrder = {
         targets,
         type,
@@ -54,12 +58,9 @@ async function run({ threads, type, weights, before = [], ...work }: Run) {
         ...work,
       };
       worker.postMessage(order);
-      return result;
+      return ready;
     }));
-    for (let waiting = 0; waiting < threads; waiting = Atomics.load(gate, 1)) {
-      const changed = Atomics.waitAsync(gate, 1, waiting);
-      if (changed.async) await Promise.race([changed.value, done]);
-    }
+    const done = Promise.all(workers.map(nextMessage<number[]>));
     Atomics.store(gate, 0, 1);
     Atomics.notify(gate, 0);
     const counts = await done;
