@@ -53,6 +53,7 @@ function passThrough(mode: Mode, upstreamPort: number): (request: Request) => Re
       body: request.body,
       bodyLength,
       abort: new AbortHandle(),
+      observer: { requestBytes() {}, responseBytes() {}, responseEnded() {} },
       connectTimeoutMs: 5000,
       timeoutMs: 30_000,
     });

@@ -1,5 +1,5 @@
 import { deepEqual } from "node:assert/strict";
-import { TargetState, TargetTable } from "../../../src/balancing/target_table.ts";
+import { newActiveCounts, TargetState, TargetTable } from "../../../src/balancing/target_table.ts";
 import { FAMILIES } from "../../../src/metrics/families.ts";
 import { collectTargets, targetStatuses } from "../../../src/metrics/targets.ts";
 import { Metrics } from "./support.ts";
@@ -15,7 +15,7 @@ Deno.test("the target gauges follow the target table and the running configurati
   table.setState(0, TargetState.Unhealthy);
   table.setWeight(3, 2.5);
   table.setDraining(3, true);
-  table.increment(3);
+  table.increment(3, newActiveCounts());
   deepEqual(metrics.scalars(FAMILIES.targetHealthy), { b1: 1, b2: 0 }, "unknown counts as healthy");
   deepEqual(metrics.scalars(FAMILIES.targetActiveConnections), { b1: 1, b2: 0 });
   deepEqual(targetStatuses(table, slots)[0], {
