@@ -20,6 +20,8 @@ export interface RunningPeer {
   startMs: number;
   /** Traffic records lost so far, where the peer counts them. */
   droppedRecords: (() => Promise<number>) | null;
+  /** What the process printed last, where it has ended by itself; null while it runs. */
+  lastWords(): string | null;
   /** Ends the process and removes its files. */
   stop(): Promise<void>;
 }
@@ -50,6 +52,7 @@ export async function startPeer(
     port,
     startMs,
     droppedRecords: null,
+    lastWords: () => process.ended ? process.lastOutput() : null,
     async stop() {
       await process.stop();
       await Deno.remove(folder, { recursive: true });

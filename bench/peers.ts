@@ -86,7 +86,6 @@ const caddy: Peer = {
         `{
   admin off
   auto_https off
-  persist_config off
 }
 http://127.0.0.1:${port} {
   bind 127.0.0.1

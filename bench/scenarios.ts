@@ -44,6 +44,10 @@ function ofPeers({ measure, proofComesLast, ...scenario }: PeerScenario): Scenar
         const figures = await measure(running, surroundings, seconds);
         if (proofComesLast) await proveCorrect(running);
         return figures;
+      } catch (fault) {
+        const lastWords = running.lastWords();
+        if (lastWords === null) throw fault;
+        throw new Error(`ended while it was measured: ${lastWords}`, { cause: fault });
       } finally {
         await running.stop();
       }
