@@ -11,6 +11,9 @@
  *                     +1 active  requests in flight to it (proxy threads add and subtract)
  *                     +2 weight  in thousandths (control thread writes, all read)
  *                     +3 flags   bit 0: draining (control thread writes, all read)
+ *
+ * Beside it every proxy thread has an `ActiveCounts` of its own: the part of each `active` word that this
+ * thread has counted in, so that the control thread can take it back when the thread dies.
  */
 
 export const TargetState = { Unknown: 0, Healthy: 1, Unhealthy: 2 } as const;
@@ -18,6 +21,13 @@ export type TargetState = typeof TargetState[keyof typeof TargetState];
 
 export const MAX_TARGETS = 4096;
 export const MAX_ROTATIONS = 256;
+
+/** One Int32 word per slot in shared memory; one proxy thread writes, the control thread reads after its end. */
+export type ActiveCounts = Int32Array<SharedArrayBuffer>;
+
+export function newActiveCounts(): ActiveCounts {
+  return new Int32Array(new SharedArrayBuffer(MAX_TARGETS * Int32Array.BYTES_PER_ELEMENT));
+}
 
 const GENERATION = 0;
 const ROTATIONS = 2;
@@ -88,18 +98,44 @@ export class TargetTable {
     return Atomics.load(this.#words, SLOTS + slot * STRIDE + ACTIVE);
   }
 
-  increment(slot: number): void {
+  /**
+   * The same from a plain read, which may be a moment old: for a look that `incrementIf` checks. An atomic
+   * read costs three times as much, and least connections looks at every target.
+   */
+  activeHint(slot: number): number {
+    return this.#words[SLOTS + slot * STRIDE + ACTIVE];
+  }
+
+  // The next three change the shared count and the thread's own in one straight line: V8 stops a thread only
+  // where a function or a turn of a loop begins, so that a thread cannot die between the two. The thread's own
+  // word has a single writer and needs no atomic operation.
+
+  /** Counts one more connection in, for the thread that owns `own`. */
+  increment(slot: number, own: ActiveCounts): void {
     Atomics.add(this.#words, SLOTS + slot * STRIDE + ACTIVE, 1);
+    own[slot]++;
   }
 
-  /** Takes one more connection only if there are exactly `expected`; false: look again. */
-  incrementIf(slot: number, expected: number): boolean {
-    return Atomics.compareExchange(this.#words, SLOTS + slot * STRIDE + ACTIVE, expected, expected + 1) ===
-      expected;
+  /** Counts one more connection in only if there are exactly `expected`; false: look again. */
+  incrementIf(slot: number, expected: number, own: ActiveCounts): boolean {
+    const index = SLOTS + slot * STRIDE + ACTIVE;
+    if (Atomics.compareExchange(this.#words, index, expected, expected + 1) !== expected) return false;
+    own[slot]++;
+    return true;
   }
 
-  decrement(slot: number): void {
+  /** Counts one connection out; exactly once for each that the same thread has counted in. */
+  decrement(slot: number, own: ActiveCounts): void {
     Atomics.sub(this.#words, SLOTS + slot * STRIDE + ACTIVE, 1);
+    own[slot]--;
+  }
+
+  /** Counts out all that a thread still held. Only once that thread has ended: it must not count any more. */
+  takeBack(counts: ActiveCounts): void {
+    for (let slot = 0; slot < MAX_TARGETS; slot++) {
+      const held = Atomics.exchange(counts, slot, 0);
+      if (held !== 0) Atomics.sub(this.#words, SLOTS + slot * STRIDE + ACTIVE, held);
+    }
   }
 
   /** Forgets a slot so that a new target may have it. */

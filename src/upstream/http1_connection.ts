@@ -24,6 +24,7 @@ import {
 import { Http1SyntaxError } from "./http1_syntax.ts";
 import { Upload } from "./http1_upload.ts";
 import {
+  isEventStream,
   UpstreamError,
   type UpstreamErrorCode,
   type UpstreamRequest,
@@ -197,6 +198,8 @@ export class Http1Connection {
   #gathered = 0;
   #gatherSinceMs = 0;
   #body: StreamedBody | null = null;
+  /** Whether the body is one of events, which come when they come. */
+  #mayBeSilent = false;
 
   /**
    * @param raw this connection's from now on
@@ -249,6 +252,7 @@ export class Http1Connection {
     if (exchange === null) return;
     if (this.#phase === "gather" && nowMs - this.#gatherSinceMs >= GATHER_MS) this.#streamGathered(exchange);
     const { timeoutMs } = exchange.request;
+    if (this.#mayBeSilent) return;
     if (timeoutMs === 0 || nowMs - this.#lastActiveMs < timeoutMs + slackMs) return;
     if (this.#phase === "head" && exchange.upload?.waiting) {
       this.#fail(this.#error("client_gone", `got nothing of the request body for ${timeoutMs} ms`));
@@ -373,7 +377,7 @@ export class Http1Connection {
       } else if (this.#phase === "gather") {
         this.#gather(exchange, bytes);
       } else {
-        this.#stream(bytes);
+        this.#stream(exchange, bytes);
       }
     } catch (error) {
       this.#fail(this.#asUpstreamError(error));
@@ -387,12 +391,14 @@ export class Http1Connection {
 
   /** The upstream closed the connection, or (with a cause) lost it. */
   #onEnd(cause: unknown): void {
-    if (this.#exchange === null) {
+    const exchange = this.#exchange;
+    if (exchange === null) {
       this.close();
     } else if (this.#phase === "stream" && this.#head!.framing === "close" && cause === undefined) {
       const { controller } = this.#body!;
       this.#finish(false);
       controller.close();
+      exchange.request.observer.responseEnded(null);
     } else {
       const place = this.#phase !== "head"
         ? "in the middle of the response body"
@@ -497,13 +503,17 @@ export class Http1Connection {
     this.#head = head;
     this.#phase = "stream";
     this.#chunkBytes = MIN_CHUNK_BYTES;
+    this.#mayBeSilent = isEventStream(headers);
+    const { observer } = exchange.request;
     // The reader can still pull or cancel the last chunks when the connection has its next exchange.
     const isMine = () => this.#exchange === exchange;
     let streamed: StreamedBody;
     const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
       start: (controller) => {
         streamed = { controller, cancelled: false };
-        if (first.length > 0) controller.enqueue(first);
+        if (first.length === 0) return;
+        observer.responseBytes(first.length);
+        controller.enqueue(first);
       },
       pull: () => {
         if (!isMine() || this.#reading) return;
@@ -513,7 +523,10 @@ export class Http1Connection {
       },
       cancel: () => {
         streamed.cancelled = true;
-        if (isMine()) this.#finish(false);
+        if (!isMine()) return;
+        const error = this.#error("client_gone", "was left by the reader of the response body");
+        this.#finish(false);
+        observer.responseEnded(error);
       },
     }, { highWaterMark: 0 });
     this.#body = streamed!;
@@ -543,7 +556,8 @@ export class Http1Connection {
     this.#read(this.#chunk);
   }
 
-  #stream(bytes: number): void {
+  #stream(exchange: Exchange, bytes: number): void {
+    const { observer } = exchange.request;
     const body = this.#body!;
     const { framing, persistent } = this.#head!;
     const chunk = this.#chunk;
@@ -561,11 +575,13 @@ export class Http1Connection {
       isWhole = decoder.done;
       excessBytes = decoder.excessBytes;
     }
+    if (end > 0) observer.responseBytes(end);
     if (isWhole) {
       // First the end of the exchange: `enqueue` may call `pull` and `cancel`, which then do nothing.
       this.#finish(persistent && excessBytes === 0);
       if (end > 0) body.controller.enqueue(chunk.subarray(0, end));
       if (!body.cancelled) body.controller.close();
+      observer.responseEnded(null);
     } else if (end > 0) {
       body.controller.enqueue(chunk.subarray(0, end));
     } else {
@@ -608,6 +624,7 @@ export class Http1Connection {
     if (body !== null) {
       exchange.upload?.stop(error);
       body.controller.error(error);
+      exchange.request.observer.responseEnded(error);
     } else if (
       error.code === "reset" && reused && noAnswer && exchange.interimResponses === 0 && exchange.mayBeResent
     ) {
@@ -623,6 +640,7 @@ export class Http1Connection {
     this.#exchange = null;
     this.#head = null;
     this.#body = null;
+    this.#mayBeSilent = false;
     this.#chunked = null;
     this.#chunk = EMPTY;
     return exchange;

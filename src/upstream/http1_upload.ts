@@ -76,6 +76,7 @@ export class Upload {
         );
       }
       this.#readBytes += chunk.value.length;
+      this.#request.observer.requestBytes(chunk.value.length);
       if (declared !== null && this.#readBytes > declared) {
         throw this.#error("bad_request", `the request body is longer than the declared ${declared} bytes`);
       }

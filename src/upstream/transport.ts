@@ -18,9 +18,9 @@ export interface UpstreamRequest {
    */
   headers: FlatHeaders;
   /**
-   * Null: no body at all (no framing field is sent). The transport reads it to its end or cancels it, with
-   * one exception: when `send` rejects with `sent: false` it has not been touched and is still the
-   * caller's, who may give it to another target.
+   * Null: no body at all (no framing field is sent unless `bodyLength` is 0). The transport reads it to its
+   * end or cancels it, with one exception: when `send` rejects with `sent: false` it has not been touched and
+   * is still the caller's, who may give it to another target.
    */
   body: ReadableStream<Uint8Array> | null;
   /** Exact length if the client declared one; null with a body: chunked. 0 sends `content-length: 0`. */
@@ -41,9 +41,23 @@ export interface UpstreamRequest {
    * ahead (a TransformStream, a ReadableStream with a high-water mark above 0). Default: false.
    */
   lendChunks?: boolean;
+  /** Told of body bytes as they pass, so that bodies need no second stream around them to be counted. */
+  observer: BodyObserver;
   connectTimeoutMs: number;
-  /** Longest wait for the response header, and longest silence inside the body. 0: none. */
+  /** Longest wait for the response header, and longest silence inside a body that is no event stream. 0: none. */
   timeoutMs: number;
+}
+
+export interface BodyObserver {
+  /** Bytes of the request's body were taken from the client. */
+  requestBytes(count: number): void;
+  /** Bytes of a response body that is a stream were handed to its reader. */
+  responseBytes(count: number): void;
+  /**
+   * A response body that is a stream has ended; called exactly once for each, never for other bodies.
+   * @param error null if it is whole; else why it was cut (`client_gone` if its reader cancelled it)
+   */
+  responseEnded(error: UpstreamError | null): void;
 }
 
 export interface UpstreamResponse {
@@ -52,7 +66,7 @@ export interface UpstreamResponse {
   headers: FlatHeaders;
   /**
    * A small body that arrived with the header whole; a stream otherwise; null where the message has none
-   * (HEAD, 204, 304, zero length). A stream that errors means the upstream cut the body. The reader owns
+   * (HEAD, 204, 304, zero length). A stream that errors (with an UpstreamError) means the upstream cut the body. The reader owns
    * it: it must be read to its end or cancelled, else its connection stays taken.
    */
   body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null;
@@ -66,6 +80,14 @@ export interface Transport {
   send(request: UpstreamRequest): Promise<UpstreamResponse>;
   /** Closes idle connections now and others when their exchange ends. */
   close(): void;
+}
+
+/** Whether the body is one of server-sent events, which may be silent for as long as nothing happens. */
+export function isEventStream(headers: FlatHeaders): boolean {
+  for (let i = 0; i < headers.length; i += 2) {
+    if (headers[i] === "content-type") return headers[i + 1].toLowerCase().startsWith("text/event-stream");
+  }
+  return false;
 }
 
 /**

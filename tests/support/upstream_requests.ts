@@ -6,7 +6,7 @@ import {
   type UpstreamRequest,
   type UpstreamResponse,
 } from "../../src/upstream/transport.ts";
-import { fromLatin1, latin1 } from "./bytes.ts";
+import { bytesOf, textOfBytes } from "./bytes.ts";
 
 export function targetAt(port: number, more: Partial<TargetConfig> = {}): TargetConfig {
   return {
@@ -31,6 +31,7 @@ export function requestTo(target: TargetConfig, more: Partial<UpstreamRequest> =
     body: null,
     bodyLength: null,
     abort: new AbortHandle(),
+    observer: { requestBytes() {}, responseBytes() {}, responseEnded() {} },
     connectTimeoutMs: 5000,
     timeoutMs: 5000,
     ...more,
@@ -47,15 +48,15 @@ export function postTo(
 }
 
 export function streamOf(...chunks: string[]): ReadableStream<Uint8Array> {
-  return ReadableStream.from(chunks.map(latin1));
+  return ReadableStream.from(chunks.map(bytesOf));
 }
 
 /** The body as latin-1 text, read to its end; "" for none. */
 export async function textOf({ body }: UpstreamResponse): Promise<string> {
   if (body === null) return "";
-  if (body instanceof Uint8Array) return fromLatin1(body);
+  if (body instanceof Uint8Array) return textOfBytes(body);
   let text = "";
-  for await (const chunk of body) text += fromLatin1(chunk);
+  for await (const chunk of body) text += textOfBytes(chunk);
   return text;
 }
 

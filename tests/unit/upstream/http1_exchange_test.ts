@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { Http1Pool } from "../../../src/upstream/http1_pool.ts";
 import { MAX_HEAD_BYTES, MAX_INTERIM_RESPONSES } from "../../../src/upstream/http1_response.ts";
 import type { UpstreamRequest, UpstreamResponse } from "../../../src/upstream/transport.ts";
-import { latin1 } from "../../support/bytes.ts";
+import { bytesOf } from "../../support/bytes.ts";
 import { nextTurn, until } from "../../support/event_loop.ts";
-import { answering, RawUpstream } from "../../support/raw_upstream.ts";
+import { answering, ScriptedUpstream } from "../../support/scripted_upstream.ts";
 import { failureOf, postTo, requestTo, streamOf, targetAt, textOf } from "../../support/upstream_requests.ts";
 import { MemoryConnection } from "./memory_connection.ts";
 
@@ -51,7 +51,7 @@ class ClientBody {
   readonly readable = this.#stream.readable;
 
   write(text: string): Promise<void> {
-    return this.#writer.write(latin1(text));
+    return this.#writer.write(bytesOf(text));
   }
   end(): Promise<void> {
     return this.#writer.close();
@@ -106,7 +106,7 @@ Deno.test("Large bodies of declared and of unknown length arrive whole", async (
   const chunks = Array.from({ length: 40 }, (_, i) => String.fromCharCode(65 + i % 26).repeat(50_000));
   const text = chunks.join("");
   for (const bodyLength of [text.length, null]) {
-    await using upstream = new RawUpstream(async (side) => {
+    await using upstream = new ScriptedUpstream(async (side) => {
       await side.readHead();
       let body = "";
       if (bodyLength !== null) {
@@ -132,7 +132,7 @@ Deno.test("Large bodies of declared and of unknown length arrive whole", async (
 
 Deno.test("A request's chunks stay their owner's, unless they are given away", async () => {
   for (const giveChunks of [false, true]) {
-    const chunks = ["x".repeat(20_000), "y"].map(latin1);
+    const chunks = ["x".repeat(20_000), "y"].map(bytesOf);
     using exchange = new MemoryExchange({ method: "POST", body: ReadableStream.from(chunks), giveChunks });
     await until(() => exchange.connection.written.endsWith("0\r\n\r\n"));
     assert.deepEqual(chunks.map(({ length }) => length), giveChunks ? [0, 0] : [20_000, 1]);
@@ -204,7 +204,7 @@ Deno.test("A body is read no faster than the upstream takes it", async () => {
 
 Deno.test("A refusal while the body is being sent is delivered at once and stops the upload", async () => {
   const client = new ClientBody();
-  await using upstream = new RawUpstream(async (side) => {
+  await using upstream = new ScriptedUpstream(async (side) => {
     await side.readHead();
     await side.readBytes(5);
     await side.send("HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\n\r\nbig");
@@ -250,7 +250,7 @@ Deno.test("An upstream that answers while it reads gets the whole body", async (
 });
 
 Deno.test("An answer is delivered although the upstream has stopped reading and closed", async () => {
-  await using upstream = new RawUpstream(async (side) => {
+  await using upstream = new ScriptedUpstream(async (side) => {
     await side.readHead();
     await side.send("HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno");
     await side.conn.closeWrite();
@@ -344,7 +344,7 @@ Deno.test("A reset is not the end of a body that ends with its connection", asyn
 });
 
 Deno.test("A body that ends with its connection is whole when that is closed", async () => {
-  await using upstream = new RawUpstream(async (side) => {
+  await using upstream = new ScriptedUpstream(async (side) => {
     await side.readHead();
     await side.send("HTTP/1.1 200 OK\r\n\r\nhello ");
     await side.send("world");
@@ -402,7 +402,7 @@ Deno.test("Events are passed on as they come", async () => {
   for (const event of ["one", "two"]) {
     const read = reader.read();
     exchange.connection.push(`3\r\n${event}\r\n`);
-    assert.deepEqual((await read).value, latin1(event));
+    assert.deepEqual((await read).value, bytesOf(event));
   }
   const end = reader.read();
   exchange.connection.push("0\r\n\r\n");
@@ -477,7 +477,7 @@ Deno.test("A reader that asks for more than there is gets the end of the body", 
   const reader = (response.body as ReadableStream<Uint8Array>).getReader();
   const reads = [reader.read(), reader.read()];
   exchange.connection.push("1\r\na\r\n0\r\n\r\n");
-  assert.deepEqual(await Promise.all(reads), [{ value: latin1("a"), done: false }, {
+  assert.deepEqual(await Promise.all(reads), [{ value: bytesOf("a"), done: false }, {
     value: undefined,
     done: true,
   }]);
@@ -503,7 +503,7 @@ Deno.test("A reader may give the body up from inside the delivery of any chunk, 
     };
     try {
       exchange.connection.push("end");
-      assert.deepEqual((await read).value, latin1("end"));
+      assert.deepEqual((await read).value, bytesOf("end"));
     } finally {
       prototype.enqueue = enqueue;
     }
@@ -522,7 +522,7 @@ Deno.test("Borrowed chunks reach the clients of Deno.serve whole", async () => {
       "x: to the close",
     ]
   ) {
-    await using upstream = new RawUpstream(async (side) => {
+    await using upstream = new ScriptedUpstream(async (side) => {
       await side.readHead();
       await side.send(`HTTP/1.1 200 OK\r\n${framing}\r\n\r\n`);
       const isChunked = framing.includes("chunked");
@@ -550,7 +550,7 @@ Deno.test("Borrowed chunks reach the clients of Deno.serve whole", async () => {
 
 Deno.test("Clients that leave in the middle of a body, or at its end, leave nothing behind", async () => {
   for (const bodyBytes of [100_000, 100_000_000]) {
-    await using upstream = new RawUpstream(async (side) => {
+    await using upstream = new ScriptedUpstream(async (side) => {
       try {
         while (await side.readHead() !== null) {
           await side.send(`HTTP/1.1 200 OK\r\ncontent-length: ${bodyBytes}\r\n\r\n`);
@@ -570,7 +570,7 @@ Deno.test("Clients that leave in the middle of a body, or at its end, leave noth
     });
     await Promise.all(Array.from({ length: 50 }, async () => {
       const client = await Deno.connect({ hostname: "127.0.0.1", port: server.addr.port });
-      await client.write(latin1("GET / HTTP/1.1\r\nhost: a\r\n\r\n"));
+      await client.write(bytesOf("GET / HTTP/1.1\r\nhost: a\r\n\r\n"));
       await client.read(new Uint8Array(1000));
       client.close();
     }));
@@ -581,7 +581,7 @@ Deno.test("Clients that leave in the middle of a body, or at its end, leave noth
 });
 
 Deno.test("HEAD is answered without a body and with its content-length, on a connection that stays", async () => {
-  await using upstream = new RawUpstream(answering("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"));
+  await using upstream = new ScriptedUpstream(answering("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"));
   const pool = new Http1Pool({ poolMaxIdlePerHost: 4, poolIdleTimeoutMs: 60_000 });
   for (let i = 0; i < 2; i++) {
     const response = await pool.send(requestTo(upstream.target, { method: "HEAD" }));

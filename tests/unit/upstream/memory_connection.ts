@@ -1,5 +1,5 @@
 import type { RawConnection } from "../../../src/upstream/http1_dial.ts";
-import { fromLatin1, latin1 } from "../../support/bytes.ts";
+import { bytesOf, textOfBytes } from "../../support/bytes.ts";
 
 /** An upstream in memory: the far end of a connection that a `dial` option returns. */
 export class MemoryConnection implements RawConnection {
@@ -22,7 +22,7 @@ export class MemoryConnection implements RawConnection {
 
   /** Makes bytes arrive; a string is latin-1. Each call is at least one read of its own. */
   push(piece: Uint8Array | string): void {
-    const bytes = typeof piece === "string" ? latin1(piece) : piece;
+    const bytes = typeof piece === "string" ? bytesOf(piece) : piece;
     if (bytes.length === 0) return;
     this.#incoming.push(bytes);
     this.#deliver();
@@ -57,7 +57,7 @@ export class MemoryConnection implements RawConnection {
 
   write(bytes: Uint8Array): Promise<number> {
     if (this.closed) return Promise.reject(new Deno.errors.BadResource("Bad resource ID"));
-    this.written += fromLatin1(bytes);
+    this.written += textOfBytes(bytes);
     const written = Promise.resolve(bytes.length);
     // As over a network, the answer cannot be there before the write has returned.
     written.then(() => {}).then(this.#requestSeen);

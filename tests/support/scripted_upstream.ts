@@ -1,9 +1,9 @@
 /** An upstream that speaks raw bytes over TCP, as well or as badly as a test wants. */
 import type { TargetConfig } from "../../src/config/model.ts";
-import { fromLatin1, latin1 } from "./bytes.ts";
+import { bytesOf, textOfBytes } from "./bytes.ts";
 import { targetAt } from "./upstream_requests.ts";
 
-/** What one connection of a `RawUpstream` does. `index` counts connections from 0. */
+/** What one connection of a `ScriptedUpstream` does. `index` counts connections from 0. */
 export type Script = (connection: UpstreamSide, index: number) => Promise<void>;
 
 /** The upstream's side of one TCP connection. */
@@ -15,7 +15,7 @@ export class UpstreamSide {
   constructor(readonly conn: Deno.Conn) {}
 
   async send(text: string | Uint8Array): Promise<void> {
-    let bytes = typeof text === "string" ? latin1(text) : text;
+    let bytes = typeof text === "string" ? bytesOf(text) : text;
     while (bytes.length > 0) bytes = bytes.subarray(await this.conn.write(bytes));
   }
 
@@ -59,7 +59,7 @@ export class UpstreamSide {
       throw error;
     }
     if (bytes === null) return false;
-    const text = fromLatin1(buffer.subarray(0, bytes));
+    const text = textOfBytes(buffer.subarray(0, bytes));
     this.received += text;
     this.#unread += text;
     return true;
@@ -67,7 +67,7 @@ export class UpstreamSide {
 }
 
 /** A TCP server on a free port that runs one script a connection and closes it afterwards. */
-export class RawUpstream implements AsyncDisposable {
+export class ScriptedUpstream implements AsyncDisposable {
   readonly port: number;
   connections = 0;
   readonly sides: UpstreamSide[] = [];

@@ -1,0 +1,183 @@
+/** From the text of a configuration file to the checked configuration, or to all that is wrong with it. */
+import { parse, TomlError } from "smol-toml";
+import type * as z from "zod";
+import { crossCheck } from "./cross_checks.ts";
+import { collectOverrides, type Environment, type Override, type Overrides } from "./environment.ts";
+import { fieldNotes } from "./fields.ts";
+import { createLocator } from "./locate.ts";
+import type { Config } from "./model.ts";
+import { normalise } from "./normalise.ts";
+import { formatPath, pathKey, type Problem, showFound } from "./problem.ts";
+import { configFromFile, configSchema, fieldAt } from "./schema.ts";
+import { type Finding, isTable, readTree, type Table, valueAt } from "./tree.ts";
+
+export interface CheckOptions {
+  /** What problems call the file. */
+  path: string;
+  /** Flags of the command line. */
+  overrides?: Overrides;
+  /** Default: the environment of the process. */
+  environment?: Environment;
+  /** Makes an unknown key an error. Default false. */
+  strict?: boolean;
+}
+
+export type CheckResult =
+  | { ok: true; config: Config; warnings: Problem[] }
+  | { ok: false; problems: Problem[]; warnings: Problem[] };
+
+/**
+ * Checks the text of a configuration file. Reads the environment, touches nothing else. Never throws for
+ * what may stand in the text; every problem is reported, in the order of the file.
+ */
+export async function checkConfig(text: string, options: CheckOptions): Promise<CheckResult> {
+  const environment = options.environment ?? Deno.env;
+  const parsed = parseToml(text, options.path);
+  if (!parsed.ok) return { ok: false, problems: [parsed.problem], warnings: [] };
+
+  const { overrides, problems: overrideProblems } = collectOverrides(environment, options.overrides ?? {});
+  const raw = readTree(parsed.table, environment);
+  const replaced = applyOverrides(raw.tree, overrides);
+  const normal = normalise(configSchema, raw.tree, options.strict ?? false);
+  const outcome = configSchema.safeParse(normal.tree);
+
+  const own = [...schemaFindings(outcome.error?.issues ?? [], normal.tree), ...crossCheck(normal.tree)];
+  const inFile: Finding[] = [
+    ...raw.findings.filter(({ path }) => !replaced.has(pathKey(path))),
+    ...normal.findings,
+  ];
+  // A value that could not even be read needs no second complaint about its form.
+  const refused = new Set(
+    inFile.filter(({ severity }) => severity === "error").map(({ path }) => pathKey(path)),
+  );
+  const problems = [...overrideProblems];
+  for (const finding of own) {
+    const origin = overrides.findLast(({ path }) => pathKey(path) === pathKey(finding.path));
+    if (origin !== undefined) problems.push(fromOverride(finding, origin));
+    else {
+      const path = normal.pathInFile(finding.path);
+      if (!refused.has(pathKey(path))) inFile.push({ ...finding, path });
+    }
+  }
+  problems.push(...await placeInFile(inFile, text, options.path));
+
+  const warnings = limited(problems.filter(({ severity }) => severity === "warning"));
+  const errors = limited(problems.filter(({ severity }) => severity === "error"));
+  if (errors.length > 0 || !outcome.success) return { ok: false, problems: errors, warnings };
+  return { ok: true, config: configFromFile(outcome.data), warnings };
+}
+
+function parseToml(
+  text: string,
+  source: string,
+): { ok: true; table: Table } | { ok: false; problem: Problem } {
+  try {
+    return { ok: true, table: parse(text, { maxDepth: 100, unsafeKeyBehaviour: "throw" }) };
+  } catch (error) {
+    const place = error instanceof TomlError ? error : { line: null, column: null };
+    const reason = String(error instanceof Error ? error.message : error)
+      .split("\n", 1)[0].replace(/^Invalid TOML document: /, "");
+    // The parser's word for a string that runs into the end of its line.
+    const hint = reason.startsWith("control characters are not allowed")
+      ? "; is a closing quotation mark missing?"
+      : "";
+    return {
+      ok: false,
+      problem: {
+        severity: "error",
+        source,
+        line: place.line,
+        column: place.column,
+        key: "",
+        message: `not valid TOML: ${reason}${hint}`,
+      },
+    };
+  }
+}
+
+/**
+ * Puts values of environment and flags in the place of the file's.
+ * @returns the keys of the paths, in every spelling, whose value in the file no longer matters
+ */
+function applyOverrides(tree: Table, overrides: readonly Override[]): Set<string> {
+  const replaced = new Set<string>();
+  for (const { path, value } of overrides) {
+    const parents = path.slice(0, -1);
+    const name = String(path.at(-1));
+    let table: unknown = tree;
+    for (const parent of parents) {
+      if (!isTable(table)) break;
+      table = table[parent] ??= {};
+    }
+    // If a section is no table, the schema says so; there is no place to put the value.
+    if (!isTable(table)) continue;
+    for (const spelling of [name, ...(fieldNotes.get(fieldAt(path))?.aliases ?? [])]) {
+      delete table[spelling];
+      replaced.add(pathKey([...parents, spelling]));
+    }
+    table[name] = value;
+  }
+  return replaced;
+}
+
+function schemaFindings(issues: readonly z.core.$ZodIssue[], tree: Table): Finding[] {
+  // A number can break two rules of one range, which are told by the same words.
+  const findings = new Map<string, Finding>();
+  for (const issue of issues) {
+    const finding = fromIssue(issue, tree);
+    findings.set(`${pathKey(finding.path)} ${finding.message}`, finding);
+  }
+  return [...findings.values()];
+}
+
+function fromIssue(issue: z.core.$ZodIssue, tree: Table): Finding {
+  const path = issue.path.map((segment) => typeof segment === "number" ? segment : String(segment));
+  if (issue.code === "invalid_type" && issue.expected === "never") {
+    return { severity: "error", path, at: "key", message: issue.message };
+  }
+  const found = valueAt(tree, path);
+  const state = found === undefined ? "missing" : `found ${showFound(found)}`;
+  return {
+    severity: "error",
+    path,
+    at: found === undefined ? "key" : "value",
+    message: `${state}, wanted ${issue.message}`,
+  };
+}
+
+function fromOverride({ severity, message }: Finding, { source, name }: Override): Problem {
+  return { severity, source, line: null, column: null, key: name, message };
+}
+
+async function placeInFile(findings: Finding[], text: string, source: string): Promise<Problem[]> {
+  if (findings.length === 0) return [];
+  const locator = await createLocator(text);
+  const problems = findings.map(({ severity, path, at, message }): Problem => {
+    const position = locator?.[at](path) ?? { line: null, column: null };
+    return {
+      severity,
+      source,
+      line: position.line,
+      column: position.column,
+      key: formatPath(path),
+      message,
+    };
+  });
+  return problems.sort((a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0));
+}
+
+/** Nobody reads more, and a log must not be flooded by a hostile file. */
+const MAX_LISTED = 500;
+
+function limited(problems: Problem[]): Problem[] {
+  if (problems.length <= MAX_LISTED) return problems;
+  const rest = problems.length - MAX_LISTED;
+  const last: Problem = {
+    ...problems[MAX_LISTED],
+    line: null,
+    column: null,
+    key: "",
+    message: `and ${rest} more of these`,
+  };
+  return [...problems.slice(0, MAX_LISTED), last];
+}

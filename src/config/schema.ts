@@ -1,0 +1,85 @@
+/**
+ * The whole configuration file: one module per section, put together here. A field's description is its
+ * manual; `.prefault` holds its default, in the file's units.
+ */
+import * as z from "zod";
+import { field, table, unavailable } from "./fields.ts";
+import type { Config } from "./model.ts";
+import { domainsFromFile, domainsSchema, domainsToFile } from "./sections/domains.ts";
+import { httpClientFromFile, httpClientSchema, httpClientToFile } from "./sections/http_client.ts";
+import { loggingFromFile, loggingSchema, loggingToFile } from "./sections/logging.ts";
+import { monitoringFromFile, monitoringSchema, monitoringToFile } from "./sections/monitoring.ts";
+import { pluginsFromFile, pluginsSchema, pluginsToFile } from "./sections/plugins.ts";
+import { securityFromFile, securitySchema, securityToFile } from "./sections/security.ts";
+import { serverFromFile, serverSchema, serverToFile } from "./sections/server.ts";
+import { targetsFromFile, targetsSchema, targetsToFile } from "./sections/targets.ts";
+import type { Path } from "./problem.ts";
+
+export const configSchema = table({
+  server: field(serverSchema.prefault({}), "The listener for clients, its threads and time-outs."),
+  domains: field(domainsSchema.prefault({}), "Which hosts are intercepted."),
+  targets: field(targetsSchema.prefault({}), "The upstream servers."),
+  logging: field(loggingSchema.prefault({}), "The record of traffic."),
+  monitoring: field(monitoringSchema.prefault({}), "The health, metrics and admin listeners."),
+  http_client: field(httpClientSchema.prefault({}), "Connections to targets."),
+  plugins: field(pluginsSchema.prefault({}), "Plugins that see and change requests and responses."),
+  security: field(securitySchema.prefault({}), "Who may connect."),
+  routing: unavailable("Rules that choose a target by request."),
+  tls: unavailable("HTTPS for clients."),
+  retry: unavailable("Repeating requests that failed."),
+  error_pages: unavailable("Own pages for errors."),
+});
+
+/** The configuration as the rest of the program reads it, from a file that has passed the schema. */
+export function configFromFile(file: z.output<typeof configSchema>): Config {
+  return {
+    server: serverFromFile(file.server),
+    domains: domainsFromFile(file.domains),
+    targets: targetsFromFile(file.targets),
+    logging: loggingFromFile(file.logging),
+    monitoring: monitoringFromFile(file.monitoring),
+    httpClient: httpClientFromFile(file.http_client),
+    plugins: pluginsFromFile(file.plugins),
+    security: securityFromFile(file.security),
+  };
+}
+
+/** The inverse of `configFromFile`: every key told, in the file's names and units. */
+export function configToFile(config: Config): Record<string, unknown> {
+  return {
+    server: serverToFile(config.server),
+    domains: domainsToFile(config.domains),
+    targets: targetsToFile(config.targets),
+    logging: loggingToFile(config.logging),
+    monitoring: monitoringToFile(config.monitoring),
+    http_client: httpClientToFile(config.httpClient),
+    plugins: pluginsToFile(config.plugins),
+    security: securityToFile(config.security),
+  };
+}
+
+/** A schema without what makes it optional or gives it a default. */
+export function innerSchema(schema: z.ZodType): z.ZodType {
+  let inner = schema;
+  while (inner instanceof z.ZodPrefault || inner instanceof z.ZodOptional) {
+    inner = inner.unwrap() as z.ZodType;
+  }
+  return inner;
+}
+
+/** The keys of a table's schema; null for what is no table with known keys. */
+export function tableFields(schema: z.ZodType): Record<string, z.ZodType> | null {
+  const inner = innerSchema(schema);
+  return inner instanceof z.ZodObject ? inner.shape : null;
+}
+
+/** The schema of the key at `path`, which must be one of ours. */
+export function fieldAt(path: Path): z.ZodType {
+  let schema: z.ZodType = configSchema;
+  for (const segment of path) {
+    const next = tableFields(schema)?.[segment];
+    if (next === undefined) throw new TypeError(`no configuration key ${path.join(".")}`);
+    schema = next;
+  }
+  return schema;
+}

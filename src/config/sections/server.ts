@@ -1,0 +1,58 @@
+/** `[server]`: the listener for clients, its threads and time-outs. */
+import type * as z from "zod";
+import { formatSocketAddress, parseSocketAddress } from "../address.ts";
+import { field, parsedText, seconds, table, toSeconds, wholeNumber } from "../fields.ts";
+import type { ServerConfig } from "../model.ts";
+
+export const MAX_WORKERS = 256;
+
+export const serverSchema = table({
+  bind_address: field(
+    parsedText('an address such as "0.0.0.0:8080"', parseSocketAddress).prefault("0.0.0.0:8080"),
+    "Address the proxy listens on: HOST:PORT, [IPV6]:PORT, or :PORT for every IPv4 address. Port 0 takes a free one.",
+    { aliases: ["bind"] },
+  ),
+  workers: field(
+    wholeNumber(1, MAX_WORKERS).prefault(() => Math.min(MAX_WORKERS, navigator.hardwareConcurrency)),
+    "Number of proxy threads.",
+    { defaultNote: "one per CPU core" },
+  ),
+  keep_alive_timeout: field(
+    seconds().prefault(60),
+    "Seconds after which an idle client connection is closed.",
+  ),
+  header_timeout: field(
+    seconds().prefault(10),
+    "Seconds a client has to send a whole request header; guards against clients that send slowly on purpose.",
+  ),
+  request_timeout: field(
+    seconds().prefault(30),
+    "Longest wait, in seconds, for a target's response header, and longest silence inside a body.",
+  ),
+  shutdown_timeout: field(
+    seconds(0).prefault(30),
+    "Seconds a shutdown waits for requests in flight; 0 ends them at once.",
+  ),
+});
+
+export function serverFromFile(file: z.output<typeof serverSchema>): ServerConfig {
+  return {
+    bind: file.bind_address,
+    workers: file.workers,
+    keepAliveTimeoutMs: file.keep_alive_timeout,
+    headerTimeoutMs: file.header_timeout,
+    requestTimeoutMs: file.request_timeout,
+    shutdownTimeoutMs: file.shutdown_timeout,
+  };
+}
+
+export function serverToFile(server: ServerConfig): z.input<typeof serverSchema> {
+  return {
+    bind_address: formatSocketAddress(server.bind),
+    workers: server.workers,
+    keep_alive_timeout: toSeconds(server.keepAliveTimeoutMs),
+    header_timeout: toSeconds(server.headerTimeoutMs),
+    request_timeout: toSeconds(server.requestTimeoutMs),
+    shutdown_timeout: toSeconds(server.shutdownTimeoutMs),
+  };
+}

@@ -1,0 +1,51 @@
+/** Texts with a form of their own: names, file paths, request paths, database URLs. */
+import type { Parsed } from "./fields.ts";
+
+/** A name as it appears in labels and records. */
+export function parseName(text: string): Parsed<string> {
+  const wanted = "1 to 128 printable characters without space at either end";
+  if (text.length === 0 || text.length > 128 || text.trim() !== text) return { ok: false, wanted };
+  if (/\p{C}/u.test(text)) return { ok: false, wanted };
+  return { ok: true, value: text };
+}
+
+/** A path of the file system. `..` is refused: what is written or removed there must not depend on climbing. */
+export function parseFilePath(text: string): Parsed<string> {
+  const wanted = 'a path of 1 to 4096 characters without ".." parts';
+  if (text.trim() === "" || text.length > 4096) return { ok: false, wanted };
+  // deno-lint-ignore no-control-regex -- exactly these end a path early or break a log line
+  if (/[\u0000-\u001f\u007f]/.test(text)) return { ok: false, wanted };
+  if (text.split(/[/\\]/).includes("..")) return { ok: false, wanted };
+  return { ok: true, value: text };
+}
+
+/** The path of a request, in the form it is sent (RFC 9112 section 3.2.1), a query allowed. */
+export function parseRequestPath(text: string): Parsed<string> {
+  const wanted =
+    'a path of up to 1024 characters that begins with "/", percent-encoded, without ".." parts or "#"';
+  if (!/^\/[\x21\x22\x24-\x7e]{0,1023}$/.test(text)) return { ok: false, wanted };
+  if (hasDotSegment(text.split("?", 1)[0])) return { ok: false, wanted };
+  return { ok: true, value: text };
+}
+
+/** Whether a URL path has a `.` or `..` segment, spelt plainly or percent-encoded. */
+export function hasDotSegment(path: string): boolean {
+  return path.split("/").some((segment) => /^(?:\.|%2e){1,2}$/i.test(segment));
+}
+
+export function parseDatabaseUrl(text: string): Parsed<string> {
+  const wanted = "sqlite://PATH, sqlite::memory: or postgresql://USER:PASSWORD@HOST:PORT/DATABASE";
+  if (text === "sqlite::memory:") return { ok: true, value: text };
+  if (text.startsWith("sqlite://")) {
+    const path = text.slice("sqlite://".length);
+    if (/[?#]/.test(path)) return { ok: false, wanted: 'sqlite://PATH, without "?" or "#"' };
+    return parseFilePath(path).ok
+      ? { ok: true, value: text }
+      : { ok: false, wanted: 'sqlite://PATH with a path without ".." parts' };
+  }
+  if (!/^postgres(?:ql)?:\/\//.test(text)) return { ok: false, wanted };
+  if (!URL.canParse(text)) {
+    return { ok: false, wanted: `${wanted}, with special characters of the password percent-encoded` };
+  }
+  return { ok: true, value: text };
+}

@@ -1,0 +1,23 @@
+/** A small HTTP server for one of the Hono apps, on the control thread. */
+import type { Hono } from "hono";
+import type { SocketAddress } from "../config/model.ts";
+
+export class AppServer {
+  readonly #server: Deno.HttpServer<Deno.NetAddr>;
+
+  /** @throws Deno.errors.AddrInUse and the like if the address cannot be bound */
+  constructor(readonly address: SocketAddress, app: Hono) {
+    this.#server = Deno.serve(
+      { hostname: address.hostname, port: address.port, onListen: () => {} },
+      (request, info) => app.fetch(request, { info }),
+    );
+  }
+
+  /** Waits for answers in flight, but not longer than `timeoutMs`. */
+  async close(timeoutMs: number): Promise<void> {
+    const timeout = Promise.withResolvers<void>();
+    const timer = setTimeout(timeout.resolve, timeoutMs);
+    await Promise.race([this.#server.shutdown(), timeout.promise]);
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,91 @@
+/** The control thread's own metrics, and the export of everybody's. */
+import type { Config } from "../config/model.ts";
+import {
+  bucketBounds,
+  collectProcess,
+  collectTargets,
+  exposition,
+  FAMILIES,
+  MetricCells,
+  type MetricRegistry,
+  metricsJson,
+  type TargetStatus,
+} from "../metrics/mod.ts";
+import { VERSION } from "../version.ts";
+import { countClientConnections } from "./client_connections.ts";
+
+/** The control thread's place in the registry; others have positive ids. */
+const CONTROL_THREAD = 0;
+
+export interface ControlMetricsSource {
+  targets(): TargetStatus[];
+  config(): Config;
+  proxyThreads(): number;
+}
+
+export class ControlMetrics {
+  readonly #registry: MetricRegistry;
+  readonly #source: ControlMetricsSource;
+  readonly #cells: MetricCells;
+
+  constructor(registry: MetricRegistry, config: Config, source: ControlMetricsSource) {
+    this.#registry = registry;
+    this.#source = source;
+    const buffer = new SharedArrayBuffer(MetricCells.BYTES);
+    registry.attach(CONTROL_THREAD, buffer);
+    this.#cells = new MetricCells({
+      buffer,
+      announce: (series) => registry.announce(CONTROL_THREAD, series),
+      buckets: bucketBounds(config.monitoring.histogramBucketsMs),
+    });
+    this.#cells.set(this.#cells.gauge(FAMILIES.configLastReloadSuccess, []), 1);
+    // Known from the start, so that both show as 0 before the first reload.
+    for (const result of ["success", "failure"]) this.#cells.counter(FAMILIES.configReloads, [result]);
+    collectProcess(registry, VERSION);
+    collectTargets(registry, () => source.targets());
+    registry.collect(FAMILIES.activeConnections, () => {
+      const connections = countClientConnections(source.config().server.bind.port);
+      return connections === null ? [] : [{ labels: [], value: connections }];
+    });
+  }
+
+  /** Prometheus text format. */
+  text(): string {
+    return exposition(this.#registry.gather());
+  }
+
+  json(): unknown {
+    const config = this.#source.config();
+    return metricsJson(this.#registry.gather(), {
+      uptimeSeconds: performance.now() / 1000,
+      targets: this.#source.targets(),
+      loadBalancer: {
+        type: config.targets.balancing.type,
+        stickySessions: config.targets.balancing.stickySessions,
+      },
+      workers: { configured: config.server.workers, running: this.#source.proxyThreads() },
+    });
+  }
+
+  setBuckets(bucketsMs: Config["monitoring"]["histogramBucketsMs"]): void {
+    const buckets = bucketBounds(bucketsMs);
+    this.#registry.setBuckets(buckets);
+    this.#cells.setBuckets(buckets);
+  }
+
+  checkDuration(target: string, durationMs: number): void {
+    this.#cells.histogram(FAMILIES.targetHealthCheckDuration, [target]).observe(durationMs);
+  }
+
+  /** Read from the target table at a scrape: nothing to count. */
+  stateChanged(): void {}
+
+  workerRestarted(): void {
+    this.#cells.add(this.#cells.counter(FAMILIES.workerRestarts, []), 1);
+  }
+
+  reloaded(success: boolean): void {
+    this.#cells.add(this.#cells.counter(FAMILIES.configReloads, [success ? "success" : "failure"]), 1);
+    this.#cells.set(this.#cells.gauge(FAMILIES.configLastReloadSuccess, []), success ? 1 : 0);
+  }
+}

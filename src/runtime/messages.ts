@@ -1,0 +1,64 @@
+/** Every message between threads. They carry what is rare; what each request touches is in shared memory. */
+import type { LoggingConfig, LogLevel } from "../config/model.ts";
+import type { SeriesAnnouncement } from "../metrics/mod.ts";
+import type { SnapshotSpec } from "../proxy/snapshot.ts";
+import type { LogFields } from "./log.ts";
+import type { ProxyBlocks } from "./shared_memory.ts";
+
+/** Control thread to proxy thread. */
+export type ToProxy =
+  | {
+    type: "start";
+    thread: number;
+    blocks: ProxyBlocks;
+    snapshot: SnapshotSpec;
+  }
+  /** Send record batches here from now on; the port is transferred. */
+  | { type: "connect_writer"; port: MessagePort }
+  /** Build everything the new generation needs, open its listener, change nothing yet. */
+  | { type: "prepare"; snapshot: SnapshotSpec }
+  /** Use the prepared generation from now on. */
+  | { type: "commit"; generation: number }
+  /** Another thread could not prepare it: forget it. */
+  | { type: "discard"; generation: number }
+  /** Close the listener, finish what is in flight, answer `drained`. */
+  | { type: "drain" };
+
+/** Proxy thread to control thread. */
+export type FromProxy =
+  | { type: "started" }
+  | { type: "start_failed"; reason: "bind" | "internal"; message: string }
+  | { type: "prepared"; generation: number }
+  | { type: "refused"; generation: number; reason: "bind" | "internal"; message: string }
+  | { type: "committed"; generation: number }
+  | { type: "drained" }
+  | SharedFromThread;
+
+/** Control thread to writer thread. */
+export type ToWriter =
+  | {
+    type: "open";
+    logging: LoggingConfig;
+    bucketsMs: Record<string, number[]>;
+    queue: SharedArrayBuffer;
+    cells: SharedArrayBuffer;
+  }
+  /** One proxy thread's line of batches. */
+  | { type: "connect"; port: MessagePort }
+  | { type: "reconfigure"; logging: LoggingConfig }
+  /** Write all there is, then answer `closed`. */
+  | { type: "close" };
+
+/** Writer thread to control thread. */
+export type FromWriter =
+  | { type: "opened" }
+  | { type: "open_failed"; message: string }
+  | { type: "reconfigured" }
+  | { type: "reconfigure_failed"; message: string }
+  | { type: "closed" }
+  | SharedFromThread;
+
+/** What every thread tells the control thread. */
+export type SharedFromThread =
+  | { type: "series"; series: SeriesAnnouncement }
+  | { type: "log"; level: LogLevel; message: string; fields?: LogFields };

@@ -1,0 +1,331 @@
+/**
+ * The proxy threads as the control thread sees them: all started, changed and drained together, each replaced
+ * when it dies.
+ */
+import { TargetTable } from "../balancing/target_table.ts";
+import type { MetricRegistry } from "../metrics/mod.ts";
+import type { SnapshotSpec } from "../proxy/snapshot.ts";
+import type { Log } from "./log.ts";
+import type { FromProxy, ToProxy } from "./messages.ts";
+import { allocateProxyBlocks, Heartbeats, type ProcessBlocks, type ProxyBlocks } from "./shared_memory.ts";
+import { Thread } from "./thread.ts";
+
+/** A thread has this long to start, to prepare or to commit a generation. */
+const REPLY_TIMEOUT_MS = 10_000;
+/** Default of `stalledAfterMs`: far above any pause of a loaded machine; a suspended one stops both clocks. */
+const STALLED_AFTER_MS = 30_000;
+/** Heartbeats are read so many times within that. */
+const LOOKS_PER_STALL = 6;
+/** Wait before a thread is started again that died at once: doubled each time up to the maximum. */
+const FIRST_RESTART_DELAY_MS = 100;
+const MAX_RESTART_DELAY_MS = 30_000;
+/** A thread that lived this long has earned a restart without delay. */
+const LIVED_LONG_MS = 10_000;
+
+export class ThreadFailure extends Error {
+  override name = "ThreadFailure";
+  constructor(readonly reason: "bind" | "internal", message: string) {
+    super(message);
+  }
+}
+
+export interface ProxyThreadsOptions {
+  blocks: ProcessBlocks;
+  registry: MetricRegistry;
+  log: Log;
+  /** Connects a proxy thread to the writer; null where there is no writer now. */
+  connectWriter: () => MessagePort | null;
+  onRestart: () => void;
+  /** Ids for the metric registry, each given once. */
+  nextThreadId: () => number;
+  /** Module that the threads run; the proxy's own unless a test says otherwise. */
+  entry?: URL;
+  /** A thread whose heartbeat stands still this long hangs. */
+  stalledAfterMs?: number;
+}
+
+/** One running thread and what has to be put right when it dies. */
+class ProxyThreadHandle {
+  readonly blocks: ProxyBlocks;
+  readonly startedMs = performance.now();
+  /** Whether it has said that it serves. */
+  listening = false;
+  /** In the metric registry; a thread that replaces another has one of its own. */
+  readonly id: number;
+  readonly #thread: Thread<ToProxy, FromProxy>;
+  #waiting: { resolve: (message: FromProxy) => void; reject: (fault: Error) => void } | null = null;
+
+  constructor(readonly index: number, id: number, options: {
+    process: ProcessBlocks;
+    entry: URL;
+    onShared: (handle: ProxyThreadHandle, message: FromProxy) => void;
+    onDeath: (handle: ProxyThreadHandle, reason: string) => void;
+  }) {
+    this.id = id;
+    this.blocks = allocateProxyBlocks(options.process);
+    this.#thread = new Thread(options.entry, `proxy-${index}`, {
+      onMessage: (message: FromProxy) => {
+        if (message.type === "series" || message.type === "log") options.onShared(this, message);
+        else this.#settle(message);
+      },
+      onDeath: (reason) => {
+        this.#waiting?.reject(new ThreadFailure("internal", `proxy thread ${index} died: ${reason}`));
+        this.#waiting = null;
+        options.onDeath(this, reason);
+      },
+    });
+  }
+
+  #settle(message: FromProxy): void {
+    this.#waiting?.resolve(message);
+    this.#waiting = null;
+  }
+
+  post(message: ToProxy, transfer: Transferable[] = []): void {
+    this.#thread.post(message, transfer);
+  }
+
+  /** Posts a message and waits for its reply; rejects when the thread dies or `timeoutMs` pass. */
+  ask(message: ToProxy, timeoutMs: number): Promise<FromProxy> {
+    const { promise, resolve, reject } = Promise.withResolvers<FromProxy>();
+    this.#waiting = { resolve, reject };
+    this.post(message);
+    const timer = setTimeout(() => {
+      this.#waiting = null;
+      reject(
+        new ThreadFailure(
+          "internal",
+          `proxy thread ${this.index} did not answer "${message.type}" within ${timeoutMs} ms`,
+        ),
+      );
+    }, timeoutMs);
+    return promise.finally(() => clearTimeout(timer));
+  }
+
+  /** Ends the thread at once; who waits for its answer is told. */
+  end(): void {
+    this.#thread.end();
+    this.#waiting?.reject(new ThreadFailure("internal", `proxy thread ${this.index} was ended`));
+    this.#waiting = null;
+  }
+}
+
+export class ProxyThreads {
+  readonly #options: ProxyThreadsOptions;
+  readonly #table: TargetTable;
+  readonly #heartbeats: Heartbeats;
+  readonly #threads = new Map<number, ProxyThreadHandle>();
+  readonly #restartDelaysMs = new Map<number, number>();
+  readonly #restarts = new Set<ReturnType<typeof setTimeout>>();
+  readonly #beats = new Map<ProxyThreadHandle, { count: number; sinceMs: number; reported: boolean }>();
+  #spec: SnapshotSpec | null = null;
+  #wanted = 0;
+  #supervision: ReturnType<typeof setInterval> | undefined;
+  readonly #stalledAfterMs: number;
+
+  constructor(options: ProxyThreadsOptions) {
+    this.#options = options;
+    this.#stalledAfterMs = options.stalledAfterMs ?? STALLED_AFTER_MS;
+    this.#table = new TargetTable(options.blocks.targets);
+    this.#heartbeats = new Heartbeats(options.blocks.heartbeats);
+  }
+
+  /** Threads that serve now. */
+  get running(): number {
+    let running = 0;
+    for (const handle of this.#threads.values()) if (handle.listening) running++;
+    return running;
+  }
+
+  /**
+   * Starts `spec.config.server.workers` threads and resolves when all of them listen.
+   * @throws ThreadFailure if one cannot; none is left running then
+   */
+  async start(spec: SnapshotSpec): Promise<void> {
+    this.#spec = spec;
+    this.#wanted = spec.config.server.workers;
+    const starts = Array.from({ length: this.#wanted }, (_, index) => this.#startThread(index));
+    const failed = (await Promise.allSettled(starts)).find((result) => result.status === "rejected");
+    if (failed !== undefined) {
+      this.end();
+      throw failed.reason;
+    }
+    this.#supervision = setInterval(() => this.#supervise(), this.#stalledAfterMs / LOOKS_PER_STALL);
+  }
+
+  async #startThread(index: number): Promise<void> {
+    const { registry, blocks, connectWriter, nextThreadId } = this.#options;
+    const handle = new ProxyThreadHandle(index, nextThreadId(), {
+      process: blocks,
+      entry: this.#options.entry ?? new URL("./proxy_thread.ts", import.meta.url),
+      onShared: (from, message) => this.#onShared(from, message),
+      onDeath: (dead, reason) => this.#onDeath(dead, reason),
+    });
+    registry.attach(handle.id, handle.blocks.cells);
+    this.#threads.set(index, handle);
+    const reply = await handle.ask(
+      { type: "start", thread: index, blocks: handle.blocks, snapshot: this.#spec! },
+      REPLY_TIMEOUT_MS,
+    );
+    if (reply.type === "start_failed") {
+      this.#forget(handle);
+      handle.end();
+      throw new ThreadFailure(reply.reason, reply.message);
+    }
+    handle.listening = true;
+    const port = connectWriter();
+    if (port !== null) handle.post({ type: "connect_writer", port }, [port]);
+  }
+
+  /**
+   * Moves every thread to a new generation, or none: the first that cannot prepare it ends the attempt.
+   * Starts and drains threads where `server.workers` has changed.
+   * @throws ThreadFailure with the first refusal
+   */
+  async change(spec: SnapshotSpec): Promise<void> {
+    const { generation } = spec;
+    const handles = [...this.#threads.values()];
+    const replies = await Promise.allSettled(
+      handles.map((handle) => handle.ask({ type: "prepare", snapshot: spec }, REPLY_TIMEOUT_MS)),
+    );
+    const refusal = replies.map(refusalOf).find((fault) => fault !== null);
+    if (refusal !== undefined) {
+      for (const handle of handles) handle.post({ type: "discard", generation });
+      throw refusal;
+    }
+    this.#spec = spec;
+    // From here on the generation stands: a thread that dies now is replaced under the new one.
+    await Promise.allSettled(
+      handles.map((handle) => handle.ask({ type: "commit", generation }, REPLY_TIMEOUT_MS)),
+    );
+    await this.#resize(spec.config.server.workers);
+  }
+
+  async #resize(wanted: number): Promise<void> {
+    this.#wanted = wanted;
+    const missing = Array.from({ length: wanted }, (_, index) => index).filter((index) =>
+      !this.#threads.has(index)
+    );
+    await Promise.all(missing.map((index) => this.#startThread(index)));
+    const surplus = [...this.#threads.values()].filter((handle) => handle.index >= wanted);
+    for (const handle of surplus) {
+      this.#threads.delete(handle.index);
+      this.#drainThread(handle, this.#spec!.config.server.shutdownTimeoutMs);
+    }
+  }
+
+  /** Connects every thread to a new writer. */
+  reconnectWriter(): void {
+    for (const handle of this.#threads.values()) {
+      const port = this.#options.connectWriter();
+      if (port !== null) handle.post({ type: "connect_writer", port }, [port]);
+    }
+  }
+
+  /** Lets every thread finish what is in flight; those that are not done in time are ended. */
+  async drain(timeoutMs: number): Promise<void> {
+    clearInterval(this.#supervision);
+    for (const timer of this.#restarts) clearTimeout(timer);
+    this.#wanted = 0;
+    const handles = [...this.#threads.values()];
+    this.#threads.clear();
+    await Promise.all(handles.map((handle) => this.#drainThread(handle, timeoutMs)));
+  }
+
+  async #drainThread(handle: ProxyThreadHandle, timeoutMs: number): Promise<void> {
+    try {
+      await handle.ask({ type: "drain" }, timeoutMs);
+    } catch (fault) {
+      this.#options.log("warn", "a proxy thread was ended with requests in flight", {
+        thread: handle.index,
+        reason: fault instanceof Error ? fault.message : String(fault),
+      });
+    }
+    handle.end();
+    this.#takeBack(handle);
+  }
+
+  /** Ends all threads at once. */
+  end(): void {
+    clearInterval(this.#supervision);
+    for (const timer of this.#restarts) clearTimeout(timer);
+    this.#wanted = 0;
+    for (const handle of this.#threads.values()) handle.end();
+    this.#threads.clear();
+  }
+
+  #onShared(handle: ProxyThreadHandle, message: FromProxy): void {
+    if (message.type === "series") this.#options.registry.announce(handle.id, message.series);
+    else if (message.type === "log") this.#options.log(message.level, message.message, message.fields);
+  }
+
+  #onDeath(handle: ProxyThreadHandle, reason: string): void {
+    if (this.#threads.get(handle.index) !== handle) return;
+    this.#forget(handle);
+    this.#options.log("error", "a proxy thread died and is replaced", { thread: handle.index, reason });
+    this.#restart(handle);
+  }
+
+  #restart(dead: ProxyThreadHandle): void {
+    this.#options.onRestart();
+    const { index } = dead;
+    const lived = performance.now() - dead.startedMs >= LIVED_LONG_MS;
+    const delayMs = lived ? 0 : this.#restartDelaysMs.get(index) ?? 0;
+    this.#restartDelaysMs.set(
+      index,
+      Math.min(Math.max(delayMs * 2, FIRST_RESTART_DELAY_MS), MAX_RESTART_DELAY_MS),
+    );
+    const timer = setTimeout(async () => {
+      this.#restarts.delete(timer);
+      if (index >= this.#wanted || this.#threads.has(index)) return;
+      try {
+        await this.#startThread(index);
+      } catch (fault) {
+        if (this.#wanted === 0) return;
+        this.#options.log("error", "a proxy thread could not be started again", {
+          thread: index,
+          reason: String(fault),
+        });
+        // A death has come here through #onDeath already; a refusal to start has not.
+        if (fault instanceof ThreadFailure && fault.reason === "bind") this.#restart(dead);
+      }
+    }, delayMs);
+    this.#restarts.add(timer);
+  }
+
+  #forget(handle: ProxyThreadHandle): void {
+    if (this.#threads.get(handle.index) === handle) this.#threads.delete(handle.index);
+    this.#takeBack(handle);
+  }
+
+  /** What a dead thread had counted as active is not; its counters stay in the sums. */
+  #takeBack(handle: ProxyThreadHandle): void {
+    this.#beats.delete(handle);
+    this.#table.takeBack(new Int32Array(handle.blocks.counts));
+    this.#options.registry.retire(handle.id);
+  }
+
+  /** A thread that hangs cannot be ended: the runtime waits for it for ever. All that can be done is to say so. */
+  #supervise(): void {
+    const now = performance.now();
+    for (const handle of this.#threads.values()) {
+      const count = this.#heartbeats.read(handle.index);
+      const last = this.#beats.get(handle);
+      if (last === undefined || last.count !== count) {
+        this.#beats.set(handle, { count, sinceMs: now, reported: false });
+      } else if (!last.reported && now - last.sinceMs >= this.#stalledAfterMs) {
+        last.reported = true;
+        this.#options.log("error", "a proxy thread hangs, its connections wait: restart the process", {
+          thread: handle.index,
+          silent_ms: Math.round(now - last.sinceMs),
+        });
+      }
+    }
+  }
+}
+
+function refusalOf(result: PromiseSettledResult<FromProxy>): ThreadFailure | null {
+  if (result.status === "rejected") return result.reason;
+  const reply = result.value;
+  return reply.type === "refused" ? new ThreadFailure(reply.reason, reply.message) : null;
+}

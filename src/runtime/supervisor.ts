@@ -1,0 +1,345 @@
+/**
+ * The control thread: puts the parts together, starts and stops them in order, applies new configurations.
+ *
+ *     start:    writer → proxy threads → health and metrics ports → health checks → watch the file
+ *     reload:   load → prepare (ports, sinks, threads) → commit in every thread → health checks, log level
+ *     shutdown: not ready → proxy threads drain → writer drains → ports close
+ */
+import { healthApp, type TargetReport } from "../admin/health_app.ts";
+import { metricsApp } from "../admin/metrics_app.ts";
+import type { BalancedTarget } from "../balancing/balancer.ts";
+import { SlotAllocator } from "../balancing/slots.ts";
+import { TargetTable } from "../balancing/target_table.ts";
+import { loadConfig, type LoadOptions } from "../config/load.ts";
+import type { Config, SocketAddress } from "../config/model.ts";
+import { formatProblem } from "../config/problem.ts";
+import { watchConfig } from "../config/watch.ts";
+import { HealthChecker } from "../health/checker.ts";
+import { bucketBounds, MetricRegistry, targetStatuses } from "../metrics/mod.ts";
+import type { SnapshotSpec } from "../proxy/snapshot.ts";
+import { VERSION } from "../version.ts";
+import { AppServer } from "./app_server.ts";
+import { ControlMetrics } from "./control_metrics.ts";
+import type { Log, Logger } from "./log.ts";
+import { LogWriter } from "./log_writer.ts";
+import { ProxyThreads } from "./proxy_threads.ts";
+import { allocateProcessBlocks } from "./shared_memory.ts";
+
+/** The health and metrics ports finish what they answer, but nobody waits for them longer than this. */
+const APP_CLOSE_TIMEOUT_MS = 1_000;
+
+/** A listener that cannot be opened: exit code 2. */
+export class BindFailure extends Error {
+  override name = "BindFailure";
+}
+
+export interface SupervisorOptions {
+  configPath: string;
+  /** What the file held when `config` was made of it. */
+  configText: string;
+  load: LoadOptions;
+  logger: Logger;
+  /** Level of the log whatever the configuration says, from `-v`; null: the configuration's. */
+  levelOverride: Config["logging"]["level"] | null;
+}
+
+/** What became of a reload. */
+export type ReloadResult = { ok: true; generation: number } | { ok: false; problems: string[] };
+
+/** The health and metrics listeners; null where `monitoring.enabled` is off. */
+interface Ports {
+  health: AppServer;
+  metrics: AppServer;
+}
+
+export class Supervisor {
+  readonly #options: SupervisorOptions;
+  readonly #log: Log;
+  readonly #blocks = allocateProcessBlocks();
+  readonly #table = new TargetTable(this.#blocks.targets);
+  readonly #slots = new SlotAllocator(this.#table);
+  readonly #registry: MetricRegistry;
+  readonly #metrics: ControlMetrics;
+  readonly #threads: ProxyThreads;
+  readonly #health: HealthChecker;
+  readonly #startedMs = performance.now();
+  readonly #stopWatching = new AbortController();
+  #config: Config;
+  #targets: BalancedTarget[] = [];
+  #lastThreadId = 0;
+  #generation = 1;
+  #loadedAt = new Date();
+  #lastReloadError: string | null = null;
+  #writer: LogWriter | null = null;
+  #ports: Ports | null = null;
+  #serving = false;
+  readonly #started = Promise.withResolvers<void>();
+  /** The reload under way, or the start: the next reload waits for it. */
+  #reloading: Promise<unknown> = this.#started.promise;
+
+  constructor(config: Config, options: SupervisorOptions) {
+    this.#config = config;
+    this.#options = options;
+    this.#log = options.logger.log;
+    this.#registry = new MetricRegistry(bucketBounds(config.monitoring.histogramBucketsMs));
+    this.#metrics = new ControlMetrics(this.#registry, config, {
+      targets: () => targetStatuses(this.#table, this.#targets),
+      config: () => this.#config,
+      proxyThreads: () => this.#threads.running,
+    });
+    this.#threads = new ProxyThreads({
+      blocks: this.#blocks,
+      registry: this.#registry,
+      log: this.#log,
+      connectWriter: () => this.#writer?.connect() ?? null,
+      onRestart: () => this.#metrics.workerRestarted(),
+      nextThreadId: () => ++this.#lastThreadId,
+    });
+    this.#health = new HealthChecker({
+      table: this.#table,
+      log: {
+        info: (fields, message) => this.#log("info", message, fields),
+        warn: (fields, message) => this.#log("warn", message, fields),
+      },
+      userAgent: `dispa-health/${VERSION}`,
+      observe: this.#metrics,
+    });
+  }
+
+  /**
+   * Starts everything and resolves when requests are served.
+   * @throws BindFailure | WriterFailure; nothing is left running then
+   */
+  async start(): Promise<void> {
+    const config = this.#config;
+    this.#targets = this.#slots.assign(config.targets.targets);
+    try {
+      if (config.logging.enabled) await this.#openWriter(config);
+      this.#ports = this.#openPorts(config);
+      await this.#startThreads(config);
+    } catch (fault) {
+      this.#threads.end();
+      this.#writer?.end();
+      await this.#closePorts(this.#ports);
+      throw fault;
+    }
+    this.#serving = true;
+    this.#health.apply(this.#targets, config.targets.healthCheck);
+    this.#watch();
+    this.#started.resolve();
+    this.#log("info", `serving on ${urlOf(config.server.bind)}`, {
+      workers: config.server.workers,
+      version: VERSION,
+    });
+  }
+
+  async #openWriter(config: Config): Promise<void> {
+    this.#writer = new LogWriter(config.logging, {
+      queue: this.#blocks.queue,
+      bucketsMs: config.monitoring.histogramBucketsMs,
+      registry: this.#registry,
+      log: this.#log,
+      onReplaced: () => {
+        this.#metrics.workerRestarted();
+        this.#threads.reconnectWriter();
+      },
+      nextThreadId: () => ++this.#lastThreadId,
+    });
+    await this.#writer.open();
+  }
+
+  async #startThreads(config: Config): Promise<void> {
+    try {
+      await this.#threads.start(this.#spec(config, this.#generation, this.#targets));
+    } catch (fault) {
+      throw new BindFailure(
+        `cannot listen on ${urlOf(config.server.bind)} (server.bind_address): ${messageOf(fault)}`,
+      );
+    }
+  }
+
+  #spec(config: Config, generation: number, targets: BalancedTarget[]): SnapshotSpec {
+    return { generation, config, targets, rotation: 0 };
+  }
+
+  #openPorts(config: Config): Ports | null {
+    if (!config.monitoring.enabled) return null;
+    const { bindHostname: hostname, healthCheckPort, metricsPort } = config.monitoring;
+    const health = this.#openPort(
+      "monitoring.health_check_port",
+      { hostname, port: healthCheckPort },
+      this.#healthApp(),
+    );
+    try {
+      const metrics = this.#openPort(
+        "monitoring.metrics_port",
+        { hostname, port: metricsPort },
+        this.#metricsApp(),
+      );
+      return { health, metrics };
+    } catch (fault) {
+      health.close(APP_CLOSE_TIMEOUT_MS);
+      throw fault;
+    }
+  }
+
+  #openPort(key: string, address: SocketAddress, app: ReturnType<typeof healthApp>): AppServer {
+    try {
+      return new AppServer(address, app);
+    } catch (fault) {
+      throw new BindFailure(`cannot listen on ${urlOf(address)} (${key}): ${messageOf(fault)}`);
+    }
+  }
+
+  async #closePorts(ports: Ports | null): Promise<void> {
+    if (ports === null) return;
+    await Promise.all([ports.health.close(APP_CLOSE_TIMEOUT_MS), ports.metrics.close(APP_CLOSE_TIMEOUT_MS)]);
+  }
+
+  #healthApp() {
+    return healthApp({
+      version: VERSION,
+      uptimeMs: () => performance.now() - this.#startedMs,
+      isServing: () => this.#serving && this.#threads.running > 0,
+      targets: () => this.#targetReports(),
+      config: () => ({
+        path: this.#options.configPath,
+        generation: this.#generation,
+        loadedAt: this.#loadedAt,
+        lastError: this.#lastReloadError,
+      }),
+    });
+  }
+
+  #metricsApp() {
+    return metricsApp({ text: () => this.#metrics.text(), json: () => this.#metrics.json() });
+  }
+
+  #targetReports(): TargetReport[] {
+    const health = new Map(this.#health.status().map((status) => [status.name, status]));
+    return this.#targets.map(({ slot, config }) => ({
+      name: config.name,
+      url: config.url,
+      health: health.get(config.name) ?? null,
+      usable: this.#table.isUsable(slot),
+      draining: this.#table.isDraining(slot),
+      activeConnections: this.#table.active(slot),
+      weight: config.weight,
+    }));
+  }
+
+  #watch(): void {
+    const onChange = async () => {
+      await this.reload("the file changed");
+    };
+    const { configPath, configText } = this.#options;
+    const watch = watchConfig(configPath, onChange, {
+      signal: this.#stopWatching.signal,
+      initialText: configText,
+    });
+    watch.finished.catch((fault) => {
+      this.#log("error", "the configuration is not watched any more", { reason: messageOf(fault) });
+    });
+  }
+
+  /** Loads the configuration again and uses it, or says why not and keeps the old one. One at a time. */
+  reload(occasion: string): Promise<ReloadResult> {
+    const reload = this.#reloading.then(() => this.#reload(occasion));
+    this.#reloading = reload;
+    return reload;
+  }
+
+  async #reload(occasion: string): Promise<ReloadResult> {
+    const { configPath, load } = this.#options;
+    const result = await loadConfig(configPath, load);
+    if (!result.ok) return this.#reloadFailed(occasion, result.problems.map(formatProblem));
+    for (const warning of result.warnings) this.#log("warn", formatProblem(warning));
+    try {
+      await this.#apply(result.config);
+    } catch (fault) {
+      return this.#reloadFailed(occasion, [messageOf(fault)]);
+    }
+    this.#loadedAt = new Date();
+    this.#lastReloadError = null;
+    this.#metrics.reloaded(true);
+    this.#log("info", `configuration reloaded: ${occasion}`, {
+      path: configPath,
+      generation: this.#generation,
+    });
+    return { ok: true, generation: this.#generation };
+  }
+
+  #reloadFailed(occasion: string, problems: string[]): ReloadResult {
+    this.#lastReloadError = problems.join("; ");
+    this.#metrics.reloaded(false);
+    this.#log(
+      "error",
+      `configuration not reloaded (${occasion}), the old one stays: ${this.#lastReloadError}`,
+    );
+    return { ok: false, problems };
+  }
+
+  /** All that can fail comes first and is undone on failure; after the threads' commit nothing can. */
+  async #apply(config: Config): Promise<void> {
+    const old = this.#config;
+    const targets = this.#slots.assign(config.targets.targets);
+    const newPorts = portsDiffer(config, old) ? this.#openPorts(config) : this.#ports;
+    const loggingChanged = JSON.stringify(config.logging) !== JSON.stringify(old.logging);
+    try {
+      if (loggingChanged) await this.#applyLogging(config);
+      await this.#threads.change(this.#spec(config, this.#generation + 1, targets));
+    } catch (fault) {
+      this.#slots.assign(old.targets.targets);
+      if (newPorts !== this.#ports) await this.#closePorts(newPorts);
+      if (loggingChanged) await this.#applyLogging(old);
+      throw fault;
+    }
+    this.#generation++;
+    this.#config = config;
+    this.#targets = targets;
+    if (newPorts !== this.#ports) {
+      this.#closePorts(this.#ports);
+      this.#ports = newPorts;
+    }
+    this.#health.apply(targets, config.targets.healthCheck);
+    this.#metrics.setBuckets(config.monitoring.histogramBucketsMs);
+    this.#options.logger.level = this.#options.levelOverride ?? config.logging.level;
+  }
+
+  /** A writer is started when the traffic log is first switched on; switched off, it idles until the end. */
+  async #applyLogging(config: Config): Promise<void> {
+    if (this.#writer !== null) {
+      await this.#writer.reconfigure(config.logging);
+    } else if (config.logging.enabled) {
+      await this.#openWriter(config);
+      this.#threads.reconnectWriter();
+    }
+  }
+
+  /** Finishes what is in flight, writes every record, closes every port. */
+  async shutdown(): Promise<void> {
+    this.#serving = false;
+    this.#stopWatching.abort();
+    await this.#reloading;
+    await this.#health.stop();
+    await this.#threads.drain(this.#config.server.shutdownTimeoutMs);
+    await this.#writer?.close();
+    await this.#closePorts(this.#ports);
+  }
+}
+
+function portsDiffer(a: Config, b: Config): boolean {
+  return a.monitoring.enabled !== b.monitoring.enabled ||
+    a.monitoring.bindHostname !== b.monitoring.bindHostname ||
+    a.monitoring.metricsPort !== b.monitoring.metricsPort ||
+    a.monitoring.healthCheckPort !== b.monitoring.healthCheckPort;
+}
+
+/** `http://host:port` with IPv6 in brackets. */
+export function urlOf({ hostname, port }: SocketAddress): string {
+  return `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
+}
+
+function messageOf(fault: unknown): string {
+  return fault instanceof Error ? fault.message : String(fault);
+}

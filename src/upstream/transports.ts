@@ -1,0 +1,39 @@
+/** Which transport carries a request to a target, by `http_client.transport` (DESIGN 6). */
+import type { HttpClientConfig, TargetConfig } from "../config/model.ts";
+import { FetchPool } from "./fetch_pool.ts";
+import { Http1Pool } from "./http1_pool.ts";
+import type { Transport } from "./transport.ts";
+
+/** The pools of one `[http_client]` section. Each is made when it is first needed. */
+export class TransportSet {
+  #fetch: FetchPool | null = null;
+  #http1: Http1Pool | null = null;
+
+  constructor(readonly config: HttpClientConfig) {}
+
+  for(target: TargetConfig): Transport {
+    const { transport } = this.config;
+    const direct = transport === "http1" || (transport === "auto" && target.protocol === "http");
+    return direct ? this.http1 : this.fetch;
+  }
+
+  get fetch(): FetchPool {
+    return this.#fetch ??= new FetchPool({
+      poolMaxIdlePerHost: this.config.poolMaxIdlePerHost,
+      poolIdleTimeoutMs: this.config.poolIdleTimeoutMs,
+    });
+  }
+
+  get http1(): Http1Pool {
+    return this.#http1 ??= new Http1Pool({
+      poolMaxIdlePerHost: this.config.poolMaxIdlePerHost,
+      poolIdleTimeoutMs: this.config.poolIdleTimeoutMs,
+    });
+  }
+
+  /** Closes idle connections now, the others when their exchange has ended. */
+  close(): void {
+    this.#fetch?.close();
+    this.#http1?.close();
+  }
+}

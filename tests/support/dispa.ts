@@ -1,0 +1,248 @@
+/** The real program as a child process, on free ports and in a folder of its own. */
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { eventually } from "./eventually.ts";
+import { Lines } from "./lines.ts";
+import { freePort } from "./ports.ts";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+
+/** The command that starts the program: the executable in DISPA_BIN, or the sources. */
+export function dispaCommand(args: string[], options: Partial<Deno.CommandOptions> = {}): Deno.Command {
+  const binary = Deno.env.get("DISPA_BIN");
+  const [program, ...first] = binary === undefined
+    ? [
+      Deno.execPath(),
+      "run",
+      "-A",
+      "--no-prompt",
+      "--config",
+      join(ROOT, "deno.json"),
+      join(ROOT, "main.ts"),
+    ]
+    : [binary];
+  return new Deno.Command(program, {
+    args: [...first, ...args],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+    env: { NO_COLOR: "1", ...options.env },
+    ...omitEnv(options),
+  });
+}
+
+function omitEnv({ env: _env, ...rest }: Partial<Deno.CommandOptions>): Partial<Deno.CommandOptions> {
+  return rest;
+}
+
+export interface DispaOptions {
+  /** Everything but the listeners: domains, targets, logging …; `[server]` and `[monitoring]` keys are merged in. */
+  toml: string;
+  /** Further lines of `[server]`. */
+  server?: string;
+  /** Further lines of `[monitoring]` (tables of it go into `toml`). */
+  monitoring?: string;
+  workers?: number;
+  args?: string[];
+  env?: Record<string, string>;
+}
+
+export interface TrafficLine {
+  id: string;
+  timestamp: string;
+  request_id: string;
+  client_ip: string;
+  host: string;
+  method: string;
+  path: string;
+  target: string | null;
+  status_code: number;
+  duration_ms: number;
+  request_size: number;
+  response_size: number;
+  user_agent: string | null;
+  error_message: string | null;
+  route: string | null;
+  upstream_ms: number | null;
+  retries: number;
+  protocol: string;
+  worker: number;
+}
+
+export class Dispa implements AsyncDisposable {
+  readonly port = freePort();
+  readonly healthPort = freePort();
+  readonly metricsPort = freePort();
+  readonly directory = Deno.makeTempDirSync({ prefix: "dispa-test-" });
+  readonly configPath = join(this.directory, "config.toml");
+  readonly logs = join(this.directory, "logs");
+  readonly #options: DispaOptions;
+  #child: Deno.ChildProcess | null = null;
+  #stderr: Lines | null = null;
+  #stdout: Lines | null = null;
+  #status: Deno.CommandStatus | null = null;
+
+  private constructor(options: DispaOptions) {
+    this.#options = options;
+  }
+
+  /** Starts the program and resolves when it serves. */
+  static async start(options: DispaOptions): Promise<Dispa> {
+    const dispa = new Dispa(options);
+    try {
+      await dispa.restart();
+    } catch (fault) {
+      await dispa[Symbol.asyncDispose]();
+      throw fault;
+    }
+    return dispa;
+  }
+
+  /** The whole configuration: `toml` with this instance's listeners. */
+  config(toml = this.#options.toml): string {
+    const { server = "", monitoring = "", workers = Number(Deno.env.get("DISPA_TEST_WORKERS") ?? 1) } =
+      this.#options;
+    const logging = /^\[logging\b/m.test(toml) ? "" : `[logging.file]\ndirectory = "${this.logs}"\n`;
+    return `[server]
+bind_address = "127.0.0.1:${this.port}"
+workers = ${workers}
+${server}
+[monitoring]
+bind_address = "127.0.0.1"
+health_check_port = ${this.healthPort}
+metrics_port = ${this.metricsPort}
+${monitoring}
+${logging}
+${toml}`;
+  }
+
+  /** Starts the program (again) with the present configuration. */
+  async restart(): Promise<void> {
+    if (!exists(this.configPath)) Deno.writeTextFileSync(this.configPath, this.config());
+    const { args = [], env = {} } = this.#options;
+    this.#status = null;
+    this.#child = dispaCommand(["run", "-c", this.configPath, ...args], { cwd: this.directory, env }).spawn();
+    this.#stderr = new Lines(this.#child.stderr);
+    this.#stdout = new Lines(this.#child.stdout);
+    this.#child.status.then((status) => this.#status = status);
+    await this.stderr.waitFor(/serving on http/);
+  }
+
+  get stderr(): Lines {
+    if (this.#stderr === null) throw new Error("not started");
+    return this.#stderr;
+  }
+
+  get pid(): number {
+    if (this.#child === null) throw new Error("not started");
+    return this.#child.pid;
+  }
+
+  get origin(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** A request through the proxy with the given Host. */
+  async fetch(host: string, path = "/", init: RequestInit = {}): Promise<Response> {
+    const client = Deno.createHttpClient({ allowHost: true, poolMaxIdlePerHost: 0 });
+    try {
+      const headers = new Headers(init.headers);
+      headers.set("host", host);
+      const response = await fetch(this.origin + path, { redirect: "manual", ...init, headers, client });
+      const body = await response.arrayBuffer();
+      return new Response([204, 304].includes(response.status) ? null : body, response);
+    } finally {
+      client.close();
+    }
+  }
+
+  async health(): Promise<
+    { status: number; body: Record<string, unknown> & { targets: Record<string, unknown>[] } }
+  > {
+    const response = await fetch(`http://127.0.0.1:${this.healthPort}/health`);
+    return { status: response.status, body: await response.json() };
+  }
+
+  async metrics(): Promise<string> {
+    return await (await fetch(`http://127.0.0.1:${this.metricsPort}/metrics`)).text();
+  }
+
+  /** The value of one series, e.g. `dispa_requests_total{domain="a",method="GET",status="200"}`; 0 if absent. */
+  async metric(series: string): Promise<number> {
+    for (const line of (await this.metrics()).split("\n")) {
+      if (line.startsWith(`${series} `)) return Number(line.slice(series.length + 1));
+    }
+    return 0;
+  }
+
+  /** All records written so far, in the order of the files. */
+  records(): TrafficLine[] {
+    if (!exists(this.logs)) return [];
+    const files = [...Deno.readDirSync(this.logs)].map((entry) => entry.name)
+      .filter((name) => name.startsWith("traffic-")).sort();
+    return files.flatMap((name) => {
+      const lines = Deno.readTextFileSync(join(this.logs, name)).split("\n");
+      return lines.filter((line) => line !== "").map((line) => JSON.parse(line) as TrafficLine);
+    });
+  }
+
+  /** Waits for the record that `matches`. */
+  record(what: string, matches: (record: TrafficLine) => boolean): Promise<TrafficLine> {
+    return eventually(`a record: ${what}`, () => this.records().find(matches));
+  }
+
+  /** Replaces the configuration as `kubectl` and most editors do, by rename, and waits until it is in use. */
+  async reload(toml: string): Promise<void> {
+    const from = this.stderr.all.length;
+    this.writeConfig(this.config(toml));
+    await this.stderr.waitFor(/configuration reloaded/, from);
+  }
+
+  writeConfig(text: string): void {
+    Deno.writeTextFileSync(`${this.configPath}.new`, text);
+    Deno.renameSync(`${this.configPath}.new`, this.configPath);
+  }
+
+  signal(signal: Deno.Signal): void {
+    this.#child?.kill(signal);
+  }
+
+  /** Ends the program and returns its exit code. */
+  async stop(signal: Deno.Signal = "SIGTERM"): Promise<number> {
+    if (this.#child === null) throw new Error("not started");
+    if (this.#status === null) this.#child.kill(signal);
+    return await this.exited();
+  }
+
+  async exited(): Promise<number> {
+    if (this.#child === null) throw new Error("not started");
+    const { code } = await this.#child.status;
+    await Promise.all([this.#stderr?.done, this.#stdout?.done]);
+    return code;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child !== null) await this.stop("SIGKILL");
+    Deno.removeSync(this.directory, { recursive: true });
+  }
+}
+
+/** Runs a command of the program to its end. */
+export async function runDispa(
+  args: string[],
+  options: Partial<Deno.CommandOptions> = {},
+): Promise<{ code: number; stdout: string; stderr: string }> {
+  const { code, stdout, stderr } = await dispaCommand(args, options).output();
+  const decoder = new TextDecoder();
+  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch (fault) {
+    if (fault instanceof Deno.errors.NotFound) return false;
+    throw fault;
+  }
+}

@@ -1,0 +1,505 @@
+import assert from "node:assert/strict";
+import { accepted, check, ONE_TARGET } from "./support.ts";
+
+Deno.test("a configuration with one target and nothing else has every default", async () => {
+  const config = await accepted(ONE_TARGET, { DISPA_WORKERS: "3" });
+  assert.deepEqual(config, {
+    server: {
+      bind: { hostname: "0.0.0.0", port: 8080 },
+      workers: 3,
+      keepAliveTimeoutMs: 60_000,
+      headerTimeoutMs: 10_000,
+      requestTimeoutMs: 30_000,
+      shutdownTimeoutMs: 30_000,
+    },
+    domains: { intercept: ["*"], exclude: [] },
+    targets: {
+      targets: [{
+        name: "t",
+        url: "http://127.0.0.1:3000",
+        protocol: "http",
+        hostname: "127.0.0.1",
+        port: 3000,
+        basePath: "",
+        weight: 1,
+        timeoutMs: null,
+      }],
+      balancing: { type: "roundrobin", stickySessions: false },
+      healthCheck: {
+        enabled: true,
+        intervalMs: 30_000,
+        timeoutMs: 5_000,
+        healthyThreshold: 2,
+        unhealthyThreshold: 3,
+        path: null,
+      },
+    },
+    logging: {
+      enabled: true,
+      type: "file",
+      level: "info",
+      retentionDays: 0,
+      flushIntervalMs: 100,
+      overflow: "drop",
+      queueMaxBytes: 16 * 1024 ** 2,
+      recordQuery: false,
+      file: { directory: "./logs", rotation: true, maxFileSizeBytes: 100_000_000 },
+      database: {
+        url: "sqlite://./data/traffic.db",
+        maxConnections: 10,
+        connectionTimeoutMs: 30_000,
+        required: true,
+        spoolMaxBytes: 1024 ** 3,
+        spoolDirectory: "./data/spool",
+      },
+    },
+    monitoring: {
+      enabled: true,
+      bindHostname: "0.0.0.0",
+      metricsPort: 9090,
+      healthCheckPort: 8081,
+      histogramBucketsMs: {},
+    },
+    httpClient: {
+      transport: "auto",
+      poolMaxIdlePerHost: 32,
+      poolIdleTimeoutMs: 90_000,
+      connectTimeoutMs: 5_000,
+    },
+    plugins: { enabled: false, applyBeforeDomainMatch: true, plugins: [] },
+    security: { trustProxyHeaders: false },
+  });
+});
+
+Deno.test("workers defaults to one per core", async () => {
+  assert.equal((await accepted(ONE_TARGET)).server.workers, Math.min(256, navigator.hardwareConcurrency));
+});
+
+Deno.test("the checked configuration is plain data that can be posted to another thread", async () => {
+  const config = await accepted(
+    '[plugins]\nplugins = [{ name = "p", type = "command", config = { env = { A = "b" }, args = [1, true] } }]\n' +
+      ONE_TARGET,
+  );
+  assert.deepEqual(structuredClone(config), config);
+});
+
+Deno.test("every key can be set, and seconds become milliseconds", async () => {
+  const config = await accepted(`
+[server]
+bind_address = "[::1]:8000"
+workers = 2
+keep_alive_timeout = 1.5
+header_timeout = 2
+request_timeout = 1.001
+shutdown_timeout = 0
+[domains]
+intercept_domains = ["Example.COM.", "*.Test.com", "shop.*"]
+exclude_domains = ["health.example.com"]
+[targets]
+targets = [
+  { name = "a", url = "https://[2001:DB8::1]/api/", weight = 0.5, timeout = 7 },
+  { name = "b", url = "http://b.internal", weight = 2 },
+]
+load_balancing = { type = "weighted", sticky_sessions = true }
+health_check = { enabled = false, interval = 9, timeout = 3, healthy_threshold = 4, unhealthy_threshold = 5, path = "/up?deep=1" }
+[logging]
+enabled = false
+type = "both"
+level = "debug"
+retention_days = 30
+flush_interval = 1
+overflow = "block"
+queue_max_bytes = 1_000_000
+record_query = true
+[logging.file]
+directory = "/var/log/dispa"
+rotation = false
+max_file_size = 2_000
+[logging.database]
+url = "postgresql://u:p@db/dispa"
+max_connections = 3
+connection_timeout = 4
+required = false
+spool_max_bytes = 100_000
+spool_directory = "/var/spool/dispa"
+[monitoring]
+enabled = false
+bind_address = "::1"
+metrics_port = 9
+health_check_port = 10
+[[monitoring.histogram_buckets]]
+metric = "dispa_request_duration_seconds"
+buckets_ms = [0.5, 1, 20]
+[http_client]
+transport = "http1"
+pool_max_idle_per_host = 0
+pool_idle_timeout_secs = 11
+connect_timeout_secs = 12
+[plugins]
+enabled = false
+apply_before_domain_match = false
+[[plugins.plugins]]
+name = "p"
+type = "blocklist"
+enabled = false
+stage = "both"
+error_strategy = "fail"
+config = { hosts = ["x"], nested = { list = [1, 2.5, true] } }
+[security.access_control]
+trust_proxy_headers = true
+`);
+  assert.deepEqual(config, {
+    server: {
+      bind: { hostname: "::1", port: 8000 },
+      workers: 2,
+      keepAliveTimeoutMs: 1500,
+      headerTimeoutMs: 2000,
+      requestTimeoutMs: 1001,
+      shutdownTimeoutMs: 0,
+    },
+    domains: { intercept: ["example.com", "*.test.com", "shop.*"], exclude: ["health.example.com"] },
+    targets: {
+      targets: [
+        {
+          name: "a",
+          url: "https://[2001:db8::1]/api",
+          protocol: "https",
+          hostname: "2001:db8::1",
+          port: 443,
+          basePath: "/api",
+          weight: 0.5,
+          timeoutMs: 7000,
+        },
+        {
+          name: "b",
+          url: "http://b.internal",
+          protocol: "http",
+          hostname: "b.internal",
+          port: 80,
+          basePath: "",
+          weight: 2,
+          timeoutMs: null,
+        },
+      ],
+      balancing: { type: "weighted", stickySessions: true },
+      healthCheck: {
+        enabled: false,
+        intervalMs: 9000,
+        timeoutMs: 3000,
+        healthyThreshold: 4,
+        unhealthyThreshold: 5,
+        path: "/up?deep=1",
+      },
+    },
+    logging: {
+      enabled: false,
+      type: "both",
+      level: "debug",
+      retentionDays: 30,
+      flushIntervalMs: 1000,
+      overflow: "block",
+      queueMaxBytes: 1_000_000,
+      recordQuery: true,
+      file: { directory: "/var/log/dispa", rotation: false, maxFileSizeBytes: 2000 },
+      database: {
+        url: "postgresql://u:p@db/dispa",
+        maxConnections: 3,
+        connectionTimeoutMs: 4000,
+        required: false,
+        spoolMaxBytes: 100_000,
+        spoolDirectory: "/var/spool/dispa",
+      },
+    },
+    monitoring: {
+      enabled: false,
+      bindHostname: "::1",
+      metricsPort: 9,
+      healthCheckPort: 10,
+      histogramBucketsMs: { dispa_request_duration_seconds: [0.5, 1, 20] },
+    },
+    httpClient: {
+      transport: "http1",
+      poolMaxIdlePerHost: 0,
+      poolIdleTimeoutMs: 11_000,
+      connectTimeoutMs: 12_000,
+    },
+    plugins: {
+      enabled: false,
+      applyBeforeDomainMatch: false,
+      plugins: [{
+        name: "p",
+        type: "blocklist",
+        enabled: false,
+        stage: "both",
+        errorStrategy: "fail",
+        config: { hosts: ["x"], nested: { list: [1, 2.5, true] } },
+      }],
+    },
+    security: { trustProxyHeaders: true },
+  });
+});
+
+Deno.test("every problem of a file is reported at once, with line, column, key, what was found and what is wanted", async () => {
+  const { errors, warnings } = await check(`[sever]
+x = 1
+[server]
+bind = "::1:8080"
+workers = 1e9
+keep_alive_timeout = -1
+request_timeout = nan
+header_timout = 3
+[domains]
+intercept_domains = ["a*b.com", "ok.com"]
+[[targets.targets]]
+name = "a"
+url = "ftp://x"
+weight = 0
+[[targets.targets]]
+name = "a"
+adress = "http://x"
+[targets.load_balancing]
+type = "weigted"
+[targets.health_check]
+interval = 2
+timeout = 2
+[logging]
+database = { max_connections = 1.5 }
+file.directory = "../logs"
+[monitoring]
+metrics_port = 8081
+[[monitoring.histogram_buckets]]
+metric = "dispa_log_write_duration"
+buckets_ms = [3, 2]
+`);
+  assert.deepEqual(errors, [
+    'x.toml:4:8 server.bind: found "::1:8080", wanted HOST:PORT, [IPV6]:PORT or :PORT, such as "0.0.0.0:8080": ' +
+    "an IPv6 address needs [ ] here",
+    "x.toml:5:11 server.workers: found 1000000000, wanted a whole number from 1 to 256",
+    "x.toml:6:22 server.keep_alive_timeout: found -1, wanted a number of seconds from 0.001 to 86400",
+    "x.toml:7:19 server.request_timeout: found nan, wanted a finite number",
+    'x.toml:10:22 domains.intercept_domains[0]: found "a*b.com", wanted a domain such as "example.com", ' +
+    '"*.example.com", "example.*" or "*": * stands only for the first or the last part',
+    'x.toml:13:7 targets.targets[0].url: found "ftp://x", wanted an http:// or https:// URL such as ' +
+    '"http://10.0.0.1:8080"',
+    "x.toml:14:10 targets.targets[0].weight: found 0, wanted a number from 0.001 to 1000000",
+    "x.toml:15:3 targets.targets[1].url: missing, wanted an http:// or https:// URL in quotes",
+    'x.toml:16:8 targets.targets[1].name: found "a" again after targets.targets[0].name, wanted unique names',
+    'x.toml:19:8 targets.load_balancing.type: found "weigted", wanted one of roundrobin, weighted, random, ' +
+    "leastconnections",
+    "x.toml:22:11 targets.health_check.timeout: found 2, wanted less than interval, which is 2",
+    "x.toml:24:32 logging.database.max_connections: found 1.5, wanted a whole number from 1 to 1000",
+    'x.toml:25:18 logging.file.directory: found "../logs", wanted a path of 1 to 4096 characters without ".." parts',
+    "x.toml:27:16 monitoring.metrics_port: found port 8081, which monitoring.health_check_port has too by default, " +
+    "wanted another",
+    "x.toml:30:14 monitoring.histogram_buckets[0].buckets_ms: found a list of 2 entries, wanted 1 to 100 rising " +
+    "numbers above 0, in milliseconds",
+  ]);
+  assert.deepEqual(warnings, [
+    "x.toml:1:2 sever: unknown key, did you mean server?",
+    "x.toml:8:1 server.header_timout: unknown key, did you mean header_timeout?",
+    "x.toml:17:1 targets.targets[1].adress: unknown key, did you mean address?",
+    'x.toml:29:10 monitoring.histogram_buckets[0].metric: no histogram is called "dispa_log_write_duration", ' +
+    "did you mean dispa_log_write_duration_ms?",
+  ]);
+});
+
+const texts: [title: string, text: string, errors: string[]][] = [
+  ["an empty file names the missing target", "", [
+    "x.toml:1:1 targets.targets: missing, wanted at least one [[targets.targets]] with a name and a url",
+  ]],
+  ["an empty list of targets is refused", "[targets]\ntargets = []\n", [
+    "x.toml:2:11 targets.targets: found a list of 0 entries, wanted at least one [[targets.targets]] with a name and a url",
+  ]],
+  ["a list in the place of a section is refused", '[[targets]]\nname = "a"\n', [
+    "x.toml:1:3 targets: found a list of 1 entry, wanted a table",
+  ]],
+  ["a value in the place of a section is refused", "server = 3\n" + ONE_TARGET, [
+    "x.toml:1:10 server: found 3, wanted a table",
+  ]],
+  ["bad TOML is told with its place", "[server]\nworkers = \n", [
+    "x.toml:2:11: not valid TOML: invalid value",
+  ]],
+  ["an unclosed string is told in plain words", 'a = "x\n', [
+    "x.toml:1:7: not valid TOML: control characters are not allowed in strings; is a closing quotation mark missing?",
+  ]],
+  ["a key that would reach into objects is refused", "[server.__proto__]\nworkers = 1\n", [
+    "x.toml:1:2: not valid TOML: document contains an unsafe property",
+  ]],
+  [
+    "dates are refused even where any value may stand",
+    "plugins.plugins = [{ name = 'p', type = 'wasm', config.d = 1979-05-27 }]\n" + ONE_TARGET,
+    [
+      "x.toml:1:60 plugins.plugins[0].config.d: found a date, wanted a string, number, true, false, list or table",
+    ],
+  ],
+  ["deep nesting is refused", "a" + ".a".repeat(20_000) + " = 1\n" + ONE_TARGET, [
+    `x.toml:1:1 a${".a".repeat(31)}: nested more than 32 levels deep`,
+  ]],
+  [
+    "terminal escapes and long values are not echoed",
+    `[server]\nbind = "\\u001b[31m${"x".repeat(200)}\\u009b"\n` + ONE_TARGET,
+    [
+      `x.toml:2:8 server.bind: found "\\u001b[31m${
+        "x".repeat(95)
+      }…", wanted HOST:PORT, [IPV6]:PORT or :PORT, such as "0.0.0.0:8080"`,
+    ],
+  ],
+  [
+    "a password is not echoed",
+    '[logging.database]\nurl = "mysql://root:p@ss#w@db/x?password=y"\n' + ONE_TARGET,
+    [
+      'x.toml:2:7 logging.database.url: found "mysql://root:********@db/x?password=********", wanted sqlite://PATH, ' +
+      "sqlite::memory: or postgresql://USER:PASSWORD@HOST:PORT/DATABASE",
+    ],
+  ],
+  [
+    "sections of later versions end the start",
+    "[tls]\nenabled = true\n[routing]\n[retry]\n[error_pages]\n" + ONE_TARGET,
+    [
+      "x.toml:1:2 tls: not available in this version, leave it out",
+      "x.toml:3:2 routing: not available in this version, leave it out",
+      "x.toml:4:2 retry: not available in this version, leave it out",
+      "x.toml:5:2 error_pages: not available in this version, leave it out",
+    ],
+  ],
+  [
+    "protections of later versions, and misspelt ones, end the start",
+    `[security]
+enabled = true
+rate_limit.burst = 3
+[security.access_control]
+trust_proxy_headers = true
+denied_ips = ["10.0.0.0/8"]
+alowed_ips = []
+[security.waf]
+` + ONE_TARGET,
+    [
+      "x.toml:2:1 security.enabled: not available in this version, leave it out",
+      "x.toml:3:1 security.rate_limit: not available in this version, leave it out",
+      "x.toml:6:1 security.access_control.denied_ips: not available in this version, leave it out",
+      "x.toml:7:1 security.access_control.alowed_ips: unknown key, did you mean allowed_ips?",
+      "x.toml:8:2 security.waf: unknown key, known in security are access_control",
+    ],
+  ],
+  [
+    "patterns with * need enable_wildcard",
+    '[domains]\nwildcard_support = false\nintercept_domains = ["a.de", "*.b.de"]\nexclude_domains = ["c.*"]\n' +
+    ONE_TARGET,
+    [
+      'x.toml:3:30 domains.intercept_domains[1]: found "*.b.de", wanted a name without *, because domains.enable_wildcard is false',
+      'x.toml:4:20 domains.exclude_domains[0]: found "c.*", wanted a name without *, because domains.enable_wildcard is false',
+    ],
+  ],
+  ["the default pattern needs enable_wildcard, too", "[domains]\nenable_wildcard = false\n" + ONE_TARGET, [
+    'x.toml:2:19 domains.enable_wildcard: found false, wanted intercept_domains beside it, whose default is ["*"]',
+  ]],
+  [
+    "plugin names and histograms are unique",
+    `[plugins]
+plugins = [{ name = "p", type = "wasm" }, { name = "p", type = "command" }]
+[monitoring]
+histogram_buckets = [
+  { metric = "dispa_log_write_duration_ms", buckets_ms = [1] },
+  { metric = "dispa_log_write_duration_ms", buckets_ms = [2] },
+]
+` + ONE_TARGET,
+    [
+      'x.toml:2:52 plugins.plugins[1].name: found "p" again after plugins.plugins[0].name, wanted unique names',
+      'x.toml:6:14 monitoring.histogram_buckets[1].metric: found "dispa_log_write_duration_ms" again after ' +
+      "monitoring.histogram_buckets[0].metric, wanted unique names",
+    ],
+  ],
+  ["the proxy's port differs from the others", '[server]\nbind = ":9090"\n' + ONE_TARGET, [
+    "x.toml:2:8 server.bind: found port 9090, which monitoring.metrics_port has too by default, wanted another",
+  ]],
+];
+
+for (const [title, text, expected] of texts) {
+  Deno.test(title, async () => {
+    const { config, errors } = await check(text);
+    assert.deepEqual(errors, expected);
+    assert.equal(config, null);
+  });
+}
+
+Deno.test("port 0 may be given to every listener", async () => {
+  const config = await accepted(
+    '[server]\nbind = "127.0.0.1:0"\n[monitoring]\nmetrics_port = 0\nhealth_check_port = 0\n' + ONE_TARGET,
+  );
+  assert.deepEqual(
+    [config.server.bind.port, config.monitoring.metricsPort, config.monitoring.healthCheckPort],
+    [0, 0, 0],
+  );
+});
+
+Deno.test("ports of listeners that are switched off do not collide", async () => {
+  await accepted("[monitoring]\nenabled = false\nmetrics_port = 8080\n" + ONE_TARGET);
+});
+
+Deno.test("an unknown key is a warning, and an error where that is asked for", async () => {
+  const text = "[http_client]\nzzz = 1\nmax_idle = 2\n" + ONE_TARGET;
+  const expected = [
+    "x.toml:2:1 http_client.zzz: unknown key, known in http_client are transport, pool_max_idle_per_host, " +
+    "pool_idle_timeout_secs, connect_timeout_secs",
+    "x.toml:3:1 http_client.max_idle: unknown key, known in http_client are transport, pool_max_idle_per_host, " +
+    "pool_idle_timeout_secs, connect_timeout_secs",
+  ];
+  const lenient = await check(text);
+  assert.deepEqual([lenient.config !== null, lenient.errors, lenient.warnings], [true, [], expected]);
+  const strict = await check(text, {}, { strict: true });
+  assert.deepEqual([strict.config, strict.errors, strict.warnings], [null, expected, []]);
+});
+
+const idle: [title: string, text: string, warning: string][] = [
+  [
+    "an empty list of domains is told to intercept nothing",
+    "[domains]\nintercept_domains = []\n" + ONE_TARGET,
+    'x.toml:2:21 domains.intercept_domains: the list is empty, so that no request is forwarded; all is ["*"]',
+  ],
+  [
+    "an exclusion of everything is told to intercept nothing",
+    '[domains]\nexclude_domains = ["*"]\n' + ONE_TARGET,
+    'x.toml:2:19 domains.exclude_domains: excludes "*", so that no request is forwarded',
+  ],
+  [
+    "weights that play no part are told",
+    ONE_TARGET + 'weight = 2\n[[targets.targets]]\nname = "u"\nurl = "http://u"\n',
+    "x.toml:1:3 targets.load_balancing.type: roundrobin gives every target the same share, their different weights " +
+    "play no part: use weighted",
+  ],
+  [
+    "plugins that do not run are told once",
+    "[plugins]\nenabled = true\nplugins = [{ name = 'p', type = 'wasm' }, { name = 'q', type = 'wasm' }]\n" +
+    ONE_TARGET,
+    "x.toml:1:2 plugins: plugins are not run by this version",
+  ],
+];
+
+for (const [title, text, warning] of idle) {
+  Deno.test(title, async () => {
+    const { config, warnings } = await check(text);
+    assert.deepEqual(warnings, [warning]);
+    assert.ok(config);
+  });
+}
+
+Deno.test("a flood of problems is cut short, and counted", async () => {
+  const { warnings } = await check(
+    Array.from({ length: 700 }, (_, i) => `k${i} = 1`).join("\n") + "\n" + ONE_TARGET,
+  );
+  assert.equal(warnings.length, 501);
+  assert.equal(warnings[500], "x.toml: and 200 more of these");
+});
+
+Deno.test("the time of a health check is half the interval where 5 s would be too long", async () => {
+  const short = await accepted("[targets.health_check]\ninterval = 3\n" + ONE_TARGET);
+  assert.equal(short.targets.healthCheck.timeoutMs, 1500);
+  const { errors } = await check("[targets.health_check]\ninterval = 3\ntimeout = 5\n" + ONE_TARGET);
+  assert.deepEqual(errors, [
+    "x.toml:3:11 targets.health_check.timeout: found 5, wanted less than interval, which is 3",
+  ]);
+  const off = await accepted(
+    "[targets.health_check]\nenabled = false\ninterval = 3\ntimeout = 5\n" + ONE_TARGET,
+  );
+  assert.equal(off.targets.healthCheck.timeoutMs, 5000);
+});

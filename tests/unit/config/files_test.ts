@@ -1,0 +1,133 @@
+/** The configuration files that come with the program. */
+import assert from "node:assert/strict";
+import { parse } from "smol-toml";
+import * as z from "zod";
+import { configSchema, loadConfig } from "../../../src/config/mod.ts";
+import { innerSchema, tableFields } from "../../../src/config/schema.ts";
+import { accepted, check } from "./support.ts";
+
+const fileUrl = (name: string) => new URL(`../../../config/${name}`, import.meta.url);
+const readConfig = (name: string) => Deno.readTextFile(fileUrl(name));
+
+interface Leaf {
+  path: string;
+  schema: z.ZodType;
+}
+
+/** Every key that is no table itself; a list of tables counts by the keys of its entries. */
+function leaves(schema: z.ZodType, path: string): Leaf[] {
+  const inner = innerSchema(schema);
+  const fields = tableFields(inner instanceof z.ZodArray ? inner.element as z.ZodType : schema);
+  if (fields === null) return inner instanceof z.ZodNever ? [] : [{ path, schema }];
+  return Object.entries(fields).flatMap(([key, field]) =>
+    leaves(field, path === "" ? key : `${path}.${key}`)
+  );
+}
+
+/** Dotted path -> value, lists of tables by their first entry. */
+function flatten(value: unknown, path: string, into: Map<string, unknown>): Map<string, unknown> {
+  const isTable = (entry: unknown): entry is object =>
+    typeof entry === "object" && entry !== null && !Array.isArray(entry);
+  const table = Array.isArray(value) && isTable(value[0]) ? value[0] : value;
+  into.set(path, value);
+  if (isTable(table)) {
+    for (const [key, entry] of Object.entries(table)) {
+      flatten(entry, path === "" ? key : `${path}.${key}`, into);
+    }
+  }
+  return into;
+}
+
+/** The example with the keys that it shows commented out. */
+function uncommented(text: string): string {
+  return text.replace(/^# (?=\[\[|[a-z_]+ = )/gm, "");
+}
+
+Deno.test("config.toml intercepts the quick start's domains and runs on one machine", async () => {
+  const config = await accepted(await readConfig("config.toml"));
+  assert.deepEqual(config.domains.intercept, ["example.com", "*.test.com"]);
+  assert.deepEqual(config.targets.targets.map(({ url }) => url), [
+    "http://127.0.0.1:3000",
+    "http://127.0.0.1:3001",
+  ]);
+});
+
+Deno.test("dev.toml has what the dev task and its demo targets rely on", async () => {
+  const config = await accepted(await readConfig("dev.toml"));
+  assert.deepEqual(config.server.bind, { hostname: "127.0.0.1", port: 8080 });
+  assert.deepEqual(config.domains.intercept, ["example.com", "*.local.dev", "localhost"]);
+  assert.deepEqual(config.targets.targets.map(({ name, url }) => [name, url]), [
+    ["demo-1", "http://127.0.0.1:3001"],
+    ["demo-2", "http://127.0.0.1:3002"],
+  ]);
+  const { enabled, intervalMs, timeoutMs, healthyThreshold, unhealthyThreshold } = config.targets.healthCheck;
+  assert.deepEqual([enabled, intervalMs, timeoutMs, healthyThreshold, unhealthyThreshold], [
+    true,
+    2000,
+    1000,
+    1,
+    1,
+  ]);
+  assert.equal(config.logging.file.directory, "./logs");
+});
+
+Deno.test("the example loads as it is, and with all that it shows commented out", async () => {
+  const text = await readConfig("config.example.toml");
+  await accepted(text);
+  const { config, errors, warnings } = await check(uncommented(text), {}, { strict: true });
+  assert.deepEqual([errors, warnings], [[], []]);
+  assert.equal(config?.plugins.plugins.length, 1);
+});
+
+Deno.test("the example shows every key of the schema", async () => {
+  const shown = flatten(parse(uncommented(await readConfig("config.example.toml"))), "", new Map());
+  const missing = leaves(configSchema, "").map(({ path }) => path).filter((path) => !shown.has(path));
+  assert.deepEqual(missing, []);
+});
+
+Deno.test("a key that the example does not comment out has its default there", async () => {
+  const shown = flatten(parse(await readConfig("config.example.toml")), "", new Map());
+  let compared = 0;
+  for (const { path, schema } of leaves(configSchema, "")) {
+    if (!shown.has(path) || !(schema instanceof z.ZodPrefault)) continue;
+    assert.deepEqual(shown.get(path), schema.def.defaultValue, path);
+    compared++;
+  }
+  // All but the keys of lists, workers, and what has no fixed default.
+  assert.ok(compared >= 35, `only ${compared} defaults compared`);
+});
+
+Deno.test("a key with a fixed default is not commented out in the example, but in lists", async () => {
+  const shown = flatten(parse(await readConfig("config.example.toml")), "", new Map());
+  const hidden = leaves(configSchema, "")
+    .filter(({ path, schema }) => schema instanceof z.ZodPrefault && !shown.has(path)).map(({ path }) =>
+      path
+    );
+  assert.deepEqual(hidden, [
+    "server.workers",
+    ...["enabled", "stage", "error_strategy", "config"].map((key) => `plugins.plugins.${key}`),
+  ]);
+});
+
+Deno.test("every key is documented, and the schema can be published as JSON Schema", () => {
+  for (const { path, schema } of leaves(configSchema, "")) {
+    assert.match(schema.description ?? "", /^\S.{10,}\.$/s, path);
+  }
+  const json = z.toJSONSchema(configSchema, { io: "input" });
+  const server = json.properties?.server;
+  assert.ok(typeof server === "object" && typeof server.properties?.keep_alive_timeout === "object");
+  assert.deepEqual(server.properties.keep_alive_timeout, {
+    description: "Seconds after which an idle client connection is closed.",
+    default: 60,
+    type: "number",
+    minimum: 0.001,
+    maximum: 86400,
+  });
+});
+
+Deno.test("the files load by path, too", async () => {
+  for (const name of ["config.toml", "dev.toml", "config.example.toml"]) {
+    const result = await loadConfig(fileUrl(name).pathname, { environment: new Map(), strict: true });
+    assert.ok(result.ok, name);
+  }
+});

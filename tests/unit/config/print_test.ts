@@ -1,0 +1,173 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { stringify } from "smol-toml";
+import { type Config, printConfig, redactConfig } from "../../../src/config/mod.ts";
+import { escapeVariables } from "../../../src/config/tree.ts";
+import { parseFilePath, parseName } from "../../../src/config/text_values.ts";
+import { accepted, check, ONE_TARGET } from "./support.ts";
+
+/** A table with any subset of the keys. */
+const some = <Keys extends Record<string, fc.Arbitrary<unknown>>>(keys: Keys) =>
+  fc.record(keys, { requiredKeys: [] });
+const milliseconds = (minimum = 1, maximum = 86_400_000) =>
+  fc.integer({ min: minimum, max: maximum }).map((value) => value / 1000);
+const bytes = fc.integer({ min: 65_536, max: 2 ** 30 });
+const port = (base: number) => fc.integer({ min: base, max: base + 999 });
+const names = fc.string({ minLength: 1, maxLength: 20, unit: "grapheme" })
+  .filter((text) => parseName(text).ok).map((text) => text.toWellFormed());
+const written = names.map(escapeVariables);
+const domains = fc.array(
+  fc.oneof(
+    fc.domain(),
+    fc.domain().map((name) => `*.${name}`),
+    fc.domain().map((name) => `${name.split(".")[0]}.*`),
+    fc.constant("*"),
+    fc.ipV4(),
+  ).filter((name) => name.length < 200),
+  { maxLength: 4 },
+);
+const settings = fc.dictionary(
+  fc.string({ minLength: 1, maxLength: 8 }).filter((key) => key !== "__proto__" && key !== "constructor"),
+  fc.oneof(written, fc.integer(), fc.boolean(), fc.array(fc.integer(), { maxLength: 3 })),
+  { maxKeys: 4, noNullPrototype: true },
+);
+
+const files = some({
+  server: some({
+    bind_address: port(1000).map((value) => `[::1]:${value}`),
+    workers: fc.integer({ min: 1, max: 256 }),
+    keep_alive_timeout: milliseconds(),
+    header_timeout: milliseconds(),
+    request_timeout: milliseconds(),
+    shutdown_timeout: milliseconds(0),
+  }),
+  domains: some({ intercept_domains: domains, exclude_domains: domains }),
+  load_balancing: some({
+    type: fc.constantFrom("roundrobin", "Weighted", "random", "least_connections"),
+    sticky_sessions: fc.boolean(),
+  }),
+  health_check: some({
+    enabled: fc.boolean(),
+    interval: milliseconds(2000, 60_000),
+    timeout: milliseconds(1, 1999),
+    healthy_threshold: fc.integer({ min: 1, max: 1000 }),
+    unhealthy_threshold: fc.integer({ min: 1, max: 1000 }),
+    path: fc.constantFrom("/", "/up?a=${b}").map(escapeVariables),
+  }),
+  logging: some({
+    enabled: fc.boolean(),
+    type: fc.constantFrom("file", "database", "both"),
+    level: fc.constantFrom("debug", "info", "warn", "error"),
+    retention_days: fc.nat(36_500),
+    flush_interval: milliseconds(1, 60_000),
+    overflow: fc.constantFrom("drop", "block"),
+    queue_max_bytes: bytes,
+    record_query: fc.boolean(),
+    file: some({
+      directory: names.filter((text) => parseFilePath(text).ok).map(escapeVariables),
+      rotation: fc.boolean(),
+      max_file_size: bytes,
+    }),
+    database: some({
+      url: fc.constantFrom("sqlite::memory:", "sqlite:///a/b.db", "postgresql://u@h/d"),
+      max_connections: fc.integer({ min: 1, max: 1000 }),
+      connection_timeout: milliseconds(),
+      required: fc.boolean(),
+      spool_max_bytes: bytes,
+      spool_directory: fc.constant("./x"),
+    }),
+  }),
+  monitoring: some({
+    enabled: fc.boolean(),
+    bind_address: fc.constantFrom("::1", "localhost", "10.0.0.1"),
+    metrics_port: port(20_000),
+    health_check_port: port(30_000),
+    histogram_buckets: fc.uniqueArray(
+      fc.record({
+        metric: fc.constantFrom("dispa_log_write_duration_ms", "dispa_request_duration_seconds"),
+        buckets_ms: fc.uniqueArray(fc.integer({ min: 1, max: 9999 }), { minLength: 1, maxLength: 5 })
+          .map((bounds) => bounds.sort((a, b) => a - b).map((bound) => bound / 8)),
+      }),
+      { selector: ({ metric }) => metric },
+    ),
+  }),
+  http_client: some({
+    transport: fc.constantFrom("auto", "http1", "fetch"),
+    pool_max_idle_per_host: fc.nat(65_535),
+    pool_idle_timeout_secs: milliseconds(),
+    connect_timeout_secs: milliseconds(),
+  }),
+  plugins: some({
+    enabled: fc.boolean(),
+    apply_before_domain_match: fc.boolean(),
+    plugins: fc.uniqueArray(
+      fc.record({
+        name: written,
+        type: fc.constantFrom("HeaderInjector", "wasm"),
+        enabled: fc.boolean(),
+        stage: fc.constantFrom("request", "response", "both"),
+        error_strategy: fc.constantFrom("continue", "fail"),
+        config: settings,
+      }, { requiredKeys: ["name", "type"] }),
+      { selector: ({ name }) => name, maxLength: 3 },
+    ),
+  }),
+  security: some({ access_control: some({ trust_proxy_headers: fc.boolean() }) }),
+});
+
+const targets = fc.uniqueArray(
+  fc.record({
+    name: written,
+    url: fc.constantFrom("http://h:81/", "https://[::1]/base/", "HTTP://Up.Stream"),
+    weight: fc.integer({ min: 1, max: 10_000 }).map((value) => value / 1000),
+    timeout: milliseconds(),
+  }, { requiredKeys: ["name", "url"] }),
+  { selector: ({ name }) => name, minLength: 1, maxLength: 4 },
+);
+
+async function configOf(text: string): Promise<Config> {
+  const { config, errors } = await check(text, {}, { strict: true });
+  assert.deepEqual(errors, [], text);
+  assert.ok(config);
+  return config;
+}
+
+Deno.test("a printed configuration loads back to the same, whatever keys were set", async () => {
+  await fc.assert(
+    fc.asyncProperty(files, targets, async ({ load_balancing, health_check, ...file }, targets) => {
+      const document = { ...file, targets: { targets, load_balancing, health_check } };
+      const config = await configOf(stringify(document));
+      assert.deepEqual(await configOf(printConfig(config)), config);
+    }),
+    { numRuns: 150 },
+  );
+});
+
+Deno.test("a printed configuration tells every default, in the file's units", async () => {
+  const printed = printConfig(await accepted(ONE_TARGET));
+  for (
+    const line of [
+      'bind_address = "0.0.0.0:8080"',
+      "keep_alive_timeout = 60",
+      "flush_interval = 0.1",
+      'type = "roundrobin"',
+      "timeout = 5",
+      "metrics_port = 9090",
+      "trust_proxy_headers = false",
+    ]
+  ) assert.ok(printed.split("\n").includes(line), line);
+});
+
+Deno.test("the database's password is masked when printed, and the rest loads back", async () => {
+  const config = await accepted(`logging.database.url = "postgresql://u:$\${x}geheim@h/d"\n${ONE_TARGET}`);
+  assert.equal(config.logging.database.url, "postgresql://u:${x}geheim@h/d");
+  const printed = printConfig(config);
+  assert.ok(!printed.includes("geheim"));
+  assert.ok(printed.includes('url = "postgresql://u:********@h/d"'));
+  assert.deepEqual(await configOf(printed), redactConfig(config));
+  assert.equal(
+    config.logging.database.url,
+    "postgresql://u:${x}geheim@h/d",
+    "the configuration itself is unchanged",
+  );
+});

@@ -1,0 +1,138 @@
+import assert from "node:assert/strict";
+import { check, ONE_TARGET } from "./support.ts";
+
+/** Values at the edges of what is allowed, and just beyond. */
+const ranges: [key: string, allowed: string[], refused: string[]][] = [
+  ["server.workers", ["1", "256"], ["0", "257", "1e9", "1.5", "-1", "nan", "inf", '"4"', "true"]],
+  ...[
+    "server.keep_alive_timeout",
+    "server.header_timeout",
+    "server.request_timeout",
+    "http_client.pool_idle_timeout_secs",
+    "http_client.connect_timeout_secs",
+    "logging.database.connection_timeout",
+  ].map((key): [string, string[], string[]] => [
+    key,
+    ["0.001", "86400", "2.5"],
+    ["0", "0.0009", "86400.1", "2147484", "-1", "nan", "inf", "-inf", '"5"', "1e300"],
+  ]),
+  ["server.shutdown_timeout", ["0", "86400"], ["-0.1", "86401", "nan"]],
+  ["targets.health_check.interval", ["0.05", "86400"], ["0.01", "0", "-30", "86401"]],
+  ["targets.health_check.timeout", ["0.001", "29"], ["0", "-1", "30"]],
+  ["targets.health_check.healthy_threshold", ["1", "1000"], ["0", "1001", "1.5"]],
+  ["targets.health_check.unhealthy_threshold", ["1", "1000"], ["0", "1001", "-3"]],
+  ["targets.health_check.path", ['"/"', '"/a?b=c"'], [
+    '""',
+    '"a"',
+    '"/a b"',
+    '"/a#b"',
+    '"/a/../b"',
+    '"/%2e%2E/b"',
+    '"/ä"',
+    '"/a\\nb"',
+  ]],
+  ["logging.retention_days", ["0", "36500"], ["-1", "36501", "0.5"]],
+  ["logging.flush_interval", ["0.001", "60"], ["0", "61"]],
+  ["logging.queue_max_bytes", ["65536", "1073741824"], ["65535", "1073741825", "-1"]],
+  ["logging.overflow", ['"drop"', '"block"'], ['"wait"', "1"]],
+  ["logging.level", ['"debug"', '"error"'], ['"loud"', '"trace"']],
+  ["logging.file.directory", ['"logs"', '"/a/..b"'], [
+    '""',
+    '" "',
+    '"../x"',
+    '"/a/../b"',
+    '"a\\\\..\\\\b"',
+    '"a\\u0000b"',
+    "1",
+  ]],
+  ["logging.file.max_file_size", ["1000", "1099511627776"], ["999", "1099511627777", "9007199254740993"]],
+  ["logging.database.url", [
+    '"sqlite::memory:"',
+    '"sqlite:///abs/x.db"',
+    '"postgres://h/d"',
+    '"postgresql://u:p%40@h:5432/d?sslmode=require"',
+  ], [
+    '"sqlite://"',
+    '"sqlite://../x.db"',
+    '"sqlite://x.db?mode=rwc"',
+    '"mysql://h/d"',
+    '"postgresql://h:x/d"',
+    '""',
+  ]],
+  ["logging.database.max_connections", ["1", "1000"], ["0", "1001"]],
+  ["logging.database.spool_max_bytes", ["65536", "1099511627776"], ["0", "1e18"]],
+  ["logging.database.spool_directory", ['"spool"'], ['"a/../../b"']],
+  ["monitoring.metrics_port", ["0", "65535"], ["-1", "65536", "80.5"]],
+  ["monitoring.health_check_port", ["0", "65535"], ["-1", "65536", '"8081"']],
+  ["monitoring.bind_address", ['"localhost"', '"[::1]"', '"fe80::1"'], [
+    '""',
+    '"127.0.0.1:80"',
+    '"1.2.3"',
+    '"a b"',
+  ]],
+  ["http_client.pool_max_idle_per_host", ["0", "65535"], ["-1", "65536", "0.5"]],
+  ["http_client.transport", ['"auto"', '"http1"', '"FETCH"'], ['"http2"', "true"]],
+  ["security.access_control.trust_proxy_headers", ["true", "false"], ["1", '"true"']],
+];
+
+for (const [key, allowed, refused] of ranges) {
+  Deno.test(`${key} takes what is in its range, and refuses what is not`, async () => {
+    for (const value of allowed) {
+      const { errors } = await check(`${key} = ${value}\n${ONE_TARGET}`);
+      assert.deepEqual(errors, [], value);
+    }
+    for (const value of refused) {
+      const { errors } = await check(`${key} = ${value}\n${ONE_TARGET}`);
+      assert.equal(errors.length, 1, `${value}: ${errors.join("; ")}`);
+      // What the TOML parser itself refuses has no key.
+      assert.ok(
+        errors[0].startsWith(`x.toml:1:${key.length + 4} ${key}: found`) ||
+          errors[0].includes("not valid TOML"),
+        errors[0],
+      );
+    }
+  });
+}
+
+const entries: [key: string, allowed: string[], refused: string[]][] = [
+  ["name", ['"b"', '"back end"', '"后端"'], [
+    '""',
+    '" b"',
+    '"a\\nb"',
+    '"a\\u202eb"',
+    `"${"x".repeat(129)}"`,
+    "1",
+  ]],
+  ["weight", ["0.001", "1000000"], ["0", "-1", "0.0001", "1000001", "nan", "inf"]],
+  ["timeout", ["0.001", "86400"], ["0", "86401", "-1"]],
+];
+
+for (const [key, allowed, refused] of entries) {
+  Deno.test(`a target's ${key} takes what is in its range, and refuses what is not`, async () => {
+    const withValue = (value: string) =>
+      `[[targets.targets]]\n${key} = ${value}\nurl = "http://h"\n${key === "name" ? "" : 'name = "t"\n'}`;
+    for (const value of allowed) assert.deepEqual((await check(withValue(value))).errors, [], value);
+    for (const value of refused) {
+      const { errors } = await check(withValue(value));
+      assert.equal(errors.length, 1, `${value}: ${errors.join("; ")}`);
+      assert.ok(
+        errors[0].startsWith(`x.toml:2:${key.length + 4} targets.targets[0].${key}: found`),
+        errors[0],
+      );
+    }
+  });
+}
+
+Deno.test("lists have an end", async () => {
+  const targets = Array.from({ length: 4097 }, (_, i) => `{ name = "t${i}", url = "http://h" }`).join(", ");
+  assert.deepEqual((await check(`targets.targets = [${targets}]`)).errors, [
+    "x.toml:1:19 targets.targets: found a list of 4097 entries, wanted at most 4096 targets",
+  ]);
+  const buckets = Array.from({ length: 101 }, (_, i) => i + 1).join(", ");
+  const histogram = (values: string) =>
+    `monitoring.histogram_buckets = [{ metric = "dispa_log_write_duration_ms", buckets_ms = ${values} }]\n${ONE_TARGET}`;
+  for (const values of [`[${buckets}]`, "[]", "[1, 1]", "[2, 1]", "[0, 1]", "[-1]", "[inf]", '["1"]', "3"]) {
+    assert.equal((await check(histogram(values))).errors.length, 1, values);
+  }
+  assert.deepEqual((await check(histogram("[0.25, 1e3]"))).errors, []);
+});
