@@ -41,6 +41,7 @@ export function createDial(caCerts: string[] = []): Dial {
       return conn;
     }
     const tls = conn;
+    // Closing ends the handshake for us; the runtime keeps the socket until the peer closes it (Deno 2.9).
     const giveUp = () => tls.close();
     try {
       signal.addEventListener("abort", giveUp, { once: true });
