@@ -488,7 +488,7 @@ const CASES: Record<string, (context: Context) => Promise<void>> = {
       );
       await side.closed();
     };
-    const request = { timeoutMs: 50 };
+    const request = { timeoutMs: 500 };
     const cut = upstream(stalling("text/plain"));
     const error = await failureOf(transport.send(requestTo(cut.target, request)).then(textOf));
     assert.equal(error.code, "upstream_timeout");

@@ -169,6 +169,15 @@ const MESSAGES: [method: string, text: string][] = [
   ["GET", `HTTP/1.1 200 OK\r\nX-Long: ${"x".repeat(40000)}\r\nContent-Length: 2\r\n\r\nab`],
 ];
 
+/**
+ * Checks a property in batches until half of the time is over. fast-check's own time limit would leave the run
+ * it interrupts behind, with its timers.
+ */
+async function checkForAWhile<T>(property: fc.IAsyncProperty<T>): Promise<void> {
+  const endMs = performance.now() + FUZZ_MS / 2;
+  do await fc.assert(property, { numRuns: 50 }); while (performance.now() < endMs);
+}
+
 /** Bytes that have a meaning in some place. */
 const SEEDS = [
   "\r",
@@ -196,7 +205,7 @@ const SEEDS = [
   );
 
 Deno.test("any partition of an answer's bytes gives the answer that the bytes mean", async () => {
-  await fc.assert(
+  await checkForAWhile(
     fc.asyncProperty(
       fc.constantFrom(...MESSAGES),
       fc.array(fc.nat(100_000), { maxLength: 12 }),
@@ -204,7 +213,6 @@ Deno.test("any partition of an answer's bytes gives the answer that the bytes me
         assert.deepEqual(await exchange(method, cut(text, at)), reference(method, text));
       },
     ),
-    { numRuns: Number.MAX_SAFE_INTEGER, interruptAfterTimeLimit: FUZZ_MS / 2 },
   );
 });
 
@@ -225,7 +233,7 @@ Deno.test("mutated answers end, mean what the reference reads, and leave no dirt
     ),
   });
   const small = MESSAGES.filter(([, text]) => text.length < 1000);
-  await fc.assert(
+  await checkForAWhile(
     fc.asyncProperty(
       fc.constantFrom(...small),
       fc.array(mutation, { minLength: 1, maxLength: 3 }),
@@ -243,6 +251,5 @@ Deno.test("mutated answers end, mean what the reference reads, and leave no dirt
         );
       },
     ),
-    { numRuns: Number.MAX_SAFE_INTEGER, interruptAfterTimeLimit: FUZZ_MS / 2 },
   );
 });
