@@ -56,6 +56,14 @@ const LINE_END = ENCODER.encode("\r\n");
 /** RFC 9112 section 7.1: the chunk of size 0 and an empty trailer section. */
 const LAST_CHUNK = ENCODER.encode("0\r\n\r\n");
 
+/**
+ * Frees a chunk's memory now, by detaching it. The garbage collector does not see memory outside its heap as
+ * urgent: left to it, 40 to 70 MB of chunks pile up while a large body passes.
+ */
+function freeChunk(chunk: Uint8Array): void {
+  if (chunk.length > 0) (chunk.buffer as ArrayBuffer).transfer(0);
+}
+
 /** What a connection tells the pool it belongs to. */
 export interface ConnectionOwner {
   /** The clock of time-outs; at most one sweep old. */
@@ -67,7 +75,10 @@ export interface ConnectionOwner {
   release(connection: Http1Connection): boolean;
   /** The connection is closed for good, and said so once. */
   closed(connection: Http1Connection): void;
-  /** The connection broke before it answered, and sending the request again cannot do harm. */
+  /**
+   * The connection, a reused one, broke before it answered, and sending the request again cannot do harm. It
+   * has to go out on a fresh one: so it cannot come here twice.
+   */
   resend(exchange: Exchange): void;
 }
 
@@ -78,8 +89,6 @@ export class Exchange {
   sent = false;
   /** Whether the request has been written to its end. */
   uploaded = false;
-  /** Whether this is the second try. */
-  resent = false;
   interimResponses = 0;
 
   constructor(
@@ -103,7 +112,6 @@ export class Exchange {
 
   /** Whether the request may be sent again after its connection broke without a byte of an answer. */
   get mayBeResent(): boolean {
-    if (this.resent) return false;
     if (!this.sent) return true;
     return isIdempotent(this.request.method) && !this.upload?.touched;
   }
@@ -318,6 +326,7 @@ export class Http1Connection {
         if (chunk === null) break;
         this.#lastActiveMs = this.#owner.nowMs;
         if (!await (framed === null ? this.#writeAll(chunk) : this.#writeChunk(chunk, framed))) return;
+        if (exchange.request.giveChunks) freeChunk(chunk);
         exchange.uploaded = upload.reachedLength;
       }
       if (framed !== null && await this.#writeAll(LAST_CHUNK)) exchange.uploaded = true;
@@ -507,7 +516,10 @@ export class Http1Connection {
         controller.enqueue(first);
       },
       pull: () => {
-        if (isMine() && !this.#reading) this.#readChunk();
+        if (!isMine() || this.#reading) return;
+        // The reader asks again: it is done with the last chunk.
+        if (exchange.request.lendChunks) freeChunk(this.#chunk);
+        this.#readChunk();
       },
       cancel: () => {
         streamed.cancelled = true;

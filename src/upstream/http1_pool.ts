@@ -75,7 +75,6 @@ class Origin implements ConnectionOwner {
   }
 
   resend(exchange: Exchange): void {
-    exchange.resent = true;
     this.pool.sendOnFresh(this, exchange);
   }
 

@@ -5,12 +5,12 @@ import {
   MAX_TRAILER_BYTES,
 } from "../../../src/upstream/http1_chunked.ts";
 import { Http1SyntaxError } from "../../../src/upstream/http1_syntax.ts";
-import { fromLatin1, latin1 } from "./exchange_support.ts";
+import { bytesOf, textOfBytes } from "../../support/bytes.ts";
 
 /** The payload of a message that arrives in pieces of `size` bytes, and whether it was whole. */
 function decode(text: string, size = text.length): { payload: string; done: boolean; excessBytes: number } {
   const decoder = new ChunkedDecoder();
-  const bytes = latin1(text);
+  const bytes = bytesOf(text);
   let payload = "";
   let excessBytes = 0;
   for (let at = 0; at < bytes.length; at += size) {
@@ -18,7 +18,7 @@ function decode(text: string, size = text.length): { payload: string; done: bool
     if (decoder.done) {
       excessBytes += piece.length;
     } else {
-      payload += fromLatin1(piece.subarray(0, decoder.decode(piece, 0, piece.length)));
+      payload += textOfBytes(piece.subarray(0, decoder.decode(piece, 0, piece.length)));
       excessBytes += decoder.excessBytes;
     }
   }

@@ -6,15 +6,10 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Http1Pool } from "../../../src/upstream/http1_pool.ts";
 import { UpstreamError } from "../../../src/upstream/transport.ts";
-import {
-  fromLatin1,
-  latin1,
-  MemoryConnection,
-  nextTurn,
-  requestTo,
-  targetAt,
-  textOf,
-} from "./exchange_support.ts";
+import { bytesOf, textOfBytes } from "../../support/bytes.ts";
+import { nextTurn } from "../../support/event_loop.ts";
+import { requestTo, targetAt, textOf } from "../../support/upstream_requests.ts";
+import { MemoryConnection } from "./memory_connection.ts";
 
 const FUZZ_MS = Number(Deno.env.get("DISPA_FUZZ_SECONDS") ?? "5") * 1000;
 
@@ -134,7 +129,7 @@ function readChunks(text: string): { body: string; rest: string } | null {
 }
 
 function cut(text: string, at: number[]): Uint8Array[] {
-  const bytes = latin1(text);
+  const bytes = bytesOf(text);
   const positions = [
     0,
     ...at.map((position) => position % bytes.length).toSorted((a, b) => a - b),
@@ -215,7 +210,7 @@ Deno.test("any partition of an answer's bytes gives the answer that the bytes me
 
 Deno.test("an answer that arrives byte by byte is the same answer", async () => {
   for (const [method, text] of MESSAGES.filter(([, text]) => text.length < 1000)) {
-    const pieces = Array.from(text, (character) => latin1(character));
+    const pieces = Array.from(text, (character) => bytesOf(character));
     assert.deepEqual(await exchange(method, pieces), reference(method, text), text);
   }
 });
@@ -244,7 +239,7 @@ Deno.test("mutated answers end, mean what the reference reads, and leave no dirt
         assert.deepEqual(
           await exchange(method, cut(text, at)),
           reference(method, text),
-          JSON.stringify(fromLatin1(latin1(text))),
+          JSON.stringify(textOfBytes(bytesOf(text))),
         );
       },
     ),

@@ -2,20 +2,11 @@
 import assert from "node:assert/strict";
 import { Http1Pool, type Http1PoolOptions } from "../../../src/upstream/http1_pool.ts";
 import { AbortHandle, UpstreamError } from "../../../src/upstream/transport.ts";
-import {
-  answering,
-  failureOf,
-  MemoryConnection,
-  nextTurn,
-  postTo,
-  RawUpstream,
-  requestTo,
-  streamOf,
-  targetAt,
-  textOf,
-  until,
-} from "./exchange_support.ts";
-import { CA_CERT, SERVER_CERT, SERVER_KEY } from "./tls_fixture.ts";
+import { nextTurn, until } from "../../support/event_loop.ts";
+import { answering, ScriptedUpstream } from "../../support/scripted_upstream.ts";
+import { failureOf, postTo, requestTo, streamOf, targetAt, textOf } from "../../support/upstream_requests.ts";
+import { MemoryConnection } from "./memory_connection.ts";
+import { CA_CERT, SERVER_CERT, SERVER_KEY } from "../../support/tls_fixture.ts";
 
 const OK = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -46,7 +37,7 @@ function memoryPool(options: Partial<Http1PoolOptions> = {}): [TestPool, MemoryC
 // ---- reuse ----
 
 Deno.test("Http1Pool sends a request byte for byte and reuses its connection for the next", async () => {
-  await using upstream = new RawUpstream(answering(OK));
+  await using upstream = new ScriptedUpstream(answering(OK));
   using pool = new TestPool();
   const headers = ["host", "a", "X-Case", "caf\xe9", "x-2", "2"];
   for (const path of ["/a//../%2e?b=%2F\\", "/2"]) {
@@ -65,7 +56,7 @@ Deno.test("Http1Pool sends a request byte for byte and reuses its connection for
 });
 
 Deno.test("Http1Pool takes the connection that became idle last", async () => {
-  await using upstream = new RawUpstream(async (side, index) => {
+  await using upstream = new ScriptedUpstream(async (side, index) => {
     while (await side.readHead() !== null) {
       await side.send(`HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n${index}`);
     }
@@ -80,7 +71,7 @@ Deno.test("Http1Pool takes the connection that became idle last", async () => {
 
 Deno.test("Http1Pool keeps poolMaxIdlePerHost connections idle and closes the others", async () => {
   for (const poolMaxIdlePerHost of [0, 2]) {
-    await using upstream = new RawUpstream(answering(OK));
+    await using upstream = new ScriptedUpstream(answering(OK));
     using pool = new TestPool({ poolMaxIdlePerHost });
     await Promise.all([1, 2, 3].map(() => pool.send(requestTo(upstream.target))));
     assert.equal(pool.idle, poolMaxIdlePerHost);
@@ -89,7 +80,7 @@ Deno.test("Http1Pool keeps poolMaxIdlePerHost connections idle and closes the ot
 });
 
 Deno.test("Http1Pool shares connections between targets of one origin", async () => {
-  await using upstream = new RawUpstream(answering(OK));
+  await using upstream = new ScriptedUpstream(answering(OK));
   using pool = new TestPool();
   for (const basePath of ["/a", "/b"]) {
     const target = targetAt(upstream.port, { basePath, url: `http://127.0.0.1:${upstream.port}${basePath}` });
@@ -108,7 +99,7 @@ Deno.test("Http1Pool does not reuse the connection of a response that says close
       "HTTP/1.1 204 No Content\r\ncontent-length: 2\r\n\r\nok",
     ]
   ) {
-    await using upstream = new RawUpstream(answering(answer));
+    await using upstream = new ScriptedUpstream(answering(answer));
     using pool = new TestPool();
     await textOf(await pool.send(requestTo(upstream.target)));
     assert.equal(pool.idle, 0, answer);
@@ -119,7 +110,7 @@ Deno.test("Http1Pool does not reuse the connection of a response that says close
 
 Deno.test("Http1Pool closes a connection that has been idle for poolIdleTimeoutMs, by itself", async () => {
   const closed = Promise.withResolvers<void>();
-  await using upstream = new RawUpstream(async (side) => {
+  await using upstream = new ScriptedUpstream(async (side) => {
     await side.readHead();
     await side.send(OK);
     await side.closed();
@@ -133,7 +124,7 @@ Deno.test("Http1Pool closes a connection that has been idle for poolIdleTimeoutM
 });
 
 Deno.test("Http1Pool never uses a connection after the time that Keep-Alive gives it", async () => {
-  await using upstream = new RawUpstream(answering(OK.replace("\r\n", "\r\nkeep-alive: timeout=1\r\n")));
+  await using upstream = new ScriptedUpstream(answering(OK.replace("\r\n", "\r\nkeep-alive: timeout=1\r\n")));
   using pool = new TestPool();
   await pool.send(requestTo(upstream.target));
   await pool.send(requestTo(upstream.target));
@@ -141,7 +132,7 @@ Deno.test("Http1Pool never uses a connection after the time that Keep-Alive give
 });
 
 Deno.test("Http1Pool notices that the upstream closed an idle connection", async () => {
-  await using upstream = new RawUpstream(async (side) => {
+  await using upstream = new ScriptedUpstream(async (side) => {
     await side.readHead();
     await side.send(OK);
   });
@@ -169,8 +160,8 @@ Deno.test("Http1Pool closes an idle connection on which bytes arrive that nobody
 // ---- loss of a reused connection ----
 
 /** Answers one request a connection, then reads the next and closes without a word; `times` times. */
-function dyingUpstream(times: number): RawUpstream {
-  return new RawUpstream(async (side, index) => {
+function dyingUpstream(times: number): ScriptedUpstream {
+  return new ScriptedUpstream(async (side, index) => {
     await side.readHead();
     await side.send(OK);
     if (index >= times) await side.closed();
@@ -218,7 +209,7 @@ Deno.test("Http1Pool does not send a PUT again whose body has been touched", asy
 });
 
 Deno.test("Http1Pool tries again once only, and not at all on a fresh connection", async () => {
-  await using upstream = new RawUpstream(async (side, index) => {
+  await using upstream = new ScriptedUpstream(async (side, index) => {
     await side.readHead();
     if (index > 0) return;
     await side.send(OK);
@@ -240,7 +231,7 @@ Deno.test("Http1Pool does not try again once a byte of an answer has been seen",
       "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel",
     ]
   ) {
-    await using upstream = new RawUpstream(async (side) => {
+    await using upstream = new ScriptedUpstream(async (side) => {
       await side.readHead();
       await side.send(OK);
       await side.readHead();
@@ -277,6 +268,22 @@ Deno.test("Http1Pool sends a POST again of which nothing went out, its peeked ch
   assert.equal((await post).status, 200);
   assert.match(second.written, /content-length: 4\r\n\r\nbody$/);
   assert.doesNotMatch(first.written, /POST/);
+});
+
+Deno.test("Http1Pool does not say that a body may be sent again when a part of it has been taken", async () => {
+  const first = new MemoryConnection();
+  const refused = new UpstreamError("connect_refused", "refused", false);
+  let dials = 0;
+  using pool = new TestPool({ dial: () => dials++ === 0 ? Promise.resolve(first) : Promise.reject(refused) });
+  const response = pool.send(requestTo(targetAt(80)));
+  await first.requested;
+  first.push(OK);
+  await response;
+  const body = new ReadableStream<Uint8Array>();
+  const post = pool.send(requestTo(targetAt(80), { method: "POST", body, bodyLength: 4 }));
+  first.end();
+  const error = await failureOf(post);
+  assert.deepEqual([error.code, error.sent, dials], ["connect_refused", true, 2]);
 });
 
 Deno.test("Http1Pool sends again what the system refused to take, whatever the method", async () => {
@@ -346,7 +353,7 @@ Deno.test("Http1Pool gives up connecting after connectTimeoutMs and closes what 
 
 Deno.test("Http1Pool speaks TLS to a host whose certificate it can trust", async () => {
   const listener = Deno.listenTls({ hostname: "127.0.0.1", port: 0, cert: SERVER_CERT, key: SERVER_KEY });
-  await using upstream = new RawUpstream(answering(OK), listener);
+  await using upstream = new ScriptedUpstream(answering(OK), listener);
   using pool = new TestPool({ caCerts: [CA_CERT] });
   const target = targetAt(upstream.port, {
     protocol: "https",
@@ -362,12 +369,16 @@ Deno.test("Http1Pool reports TLS that fails: unknown authority, wrong name, no T
   const failing: (side: { conn: Deno.Conn }) => Promise<void> = async ({ conn }) => {
     await assert.rejects(async () => await conn.read(new Uint8Array(1)));
   };
-  const cases: [string, RawUpstream, Partial<Http1PoolOptions>][] = [
-    ["localhost", new RawUpstream(failing, tls), {}],
-    ["127.0.0.1", new RawUpstream(failing, Deno.listenTls({ port: 0, cert: SERVER_CERT, key: SERVER_KEY })), {
-      caCerts: [CA_CERT],
-    }],
-    ["localhost", new RawUpstream((side) => side.send("HTTP/1.1 400 Bad Request\r\n\r\n")), {}],
+  const cases: [string, ScriptedUpstream, Partial<Http1PoolOptions>][] = [
+    ["localhost", new ScriptedUpstream(failing, tls), {}],
+    [
+      "127.0.0.1",
+      new ScriptedUpstream(failing, Deno.listenTls({ port: 0, cert: SERVER_CERT, key: SERVER_KEY })),
+      {
+        caCerts: [CA_CERT],
+      },
+    ],
+    ["localhost", new ScriptedUpstream((side) => side.send("HTTP/1.1 400 Bad Request\r\n\r\n")), {}],
   ];
   for (const [hostname, upstream, options] of cases) {
     using pool = new TestPool(options);
@@ -382,7 +393,7 @@ Deno.test("Http1Pool reports TLS that fails: unknown authority, wrong name, no T
 // ---- time-outs ----
 
 Deno.test("Http1Pool reports an upstream that accepts and says nothing", async () => {
-  await using upstream = new RawUpstream((side) => side.closed());
+  await using upstream = new ScriptedUpstream((side) => side.closed());
   using pool = new TestPool();
   const error = await failureOf(pool.send(requestTo(upstream.target, { timeoutMs: 20 })));
   assert.deepEqual([error.code, error.sent], ["upstream_timeout", true]);
@@ -431,7 +442,7 @@ Deno.test("Http1Pool does not blame an upstream for the time in which its own th
 });
 
 Deno.test("Http1Pool blames the client for a request body that stops coming", async () => {
-  await using upstream = new RawUpstream((side) => side.closed());
+  await using upstream = new ScriptedUpstream((side) => side.closed());
   using pool = new TestPool();
   let cancelled: unknown;
   const body = new ReadableStream<Uint8Array>({ cancel: (reason) => void (cancelled = reason) });
@@ -511,7 +522,7 @@ Deno.test("Http1Pool.close lets an exchange end and then closes its connection",
 });
 
 Deno.test("Http1Pool.close does not keep a later request from being sent", async () => {
-  await using upstream = new RawUpstream(answering(OK));
+  await using upstream = new ScriptedUpstream(answering(OK));
   const pool = new TestPool();
   pool.close();
   for (let i = 0; i < 2; i++) assert.equal(await textOf(await pool.send(requestTo(upstream.target))), "ok");
@@ -532,7 +543,7 @@ Deno.test("Http1Pool opens no connection for a request that cannot be written", 
 });
 
 Deno.test("Http1Pool keeps an idle connection when a request cannot be written on it", async () => {
-  await using upstream = new RawUpstream(answering(OK));
+  await using upstream = new ScriptedUpstream(answering(OK));
   using pool = new TestPool();
   await pool.send(requestTo(upstream.target));
   const error = await failureOf(pool.send(requestTo(upstream.target, { path: "/a b" })));

@@ -2,12 +2,13 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { requestHeadBound, writeRequestHead } from "../../../src/upstream/http1_request.ts";
 import { UpstreamError, type UpstreamRequest } from "../../../src/upstream/transport.ts";
-import { fromLatin1, requestTo, streamOf, targetAt } from "./exchange_support.ts";
+import { textOfBytes } from "../../support/bytes.ts";
+import { requestTo, streamOf, targetAt } from "../../support/upstream_requests.ts";
 
 function write(more: Partial<UpstreamRequest>): string {
   const request = requestTo(targetAt(80), more);
   const into = new Uint8Array(requestHeadBound(request));
-  return fromLatin1(into.subarray(0, writeRequestHead(request, into)));
+  return textOfBytes(into.subarray(0, writeRequestHead(request, into)));
 }
 
 function assertRefused(more: Partial<UpstreamRequest>): void {

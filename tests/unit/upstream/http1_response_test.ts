@@ -7,11 +7,11 @@ import {
   type ResponseHead,
 } from "../../../src/upstream/http1_response.ts";
 import { Http1SyntaxError } from "../../../src/upstream/http1_syntax.ts";
-import { latin1 } from "./exchange_support.ts";
+import { bytesOf } from "../../support/bytes.ts";
 
 function parse(lines: string[], method = "GET"): ResponseHead {
   const text = lines.map((line) => line + "\r\n").join("") + "\r\n";
-  const bytes = latin1(text);
+  const bytes = bytesOf(text);
   assert.equal(findHeadEnd(bytes, 0, bytes.length), bytes.length);
   return parseResponseHead(bytes, bytes.length, text, method);
 }
@@ -22,14 +22,14 @@ function parseFields(...fields: string[]): ResponseHead {
 
 Deno.test("findHeadEnd finds the empty line wherever it stands and nowhere else", () => {
   for (let before = 0; before < 12; before++) {
-    const bytes = latin1("x".repeat(before) + "\r\n\r\n" + "y\r\n\r\n");
+    const bytes = bytesOf("x".repeat(before) + "\r\n\r\n" + "y\r\n\r\n");
     assert.equal(findHeadEnd(bytes, 0, bytes.length), before + 4);
     for (let to = 0; to < before + 4; to++) assert.equal(findHeadEnd(bytes, 0, to), -1);
   }
   for (const text of ["\r\n\n\r\n", "\r\r\n\n", "\n\n\n\n", "\r\n\r\r\n\n\r", "a\r\nb\r\nc\r\n"]) {
-    assert.equal(findHeadEnd(latin1(text), 0, text.length), -1, JSON.stringify(text));
+    assert.equal(findHeadEnd(bytesOf(text), 0, text.length), -1, JSON.stringify(text));
   }
-  assert.equal(findHeadEnd(latin1("\r\n\r\r\n\r\n"), 0, 7), 7);
+  assert.equal(findHeadEnd(bytesOf("\r\n\r\r\n\r\n"), 0, 7), 7);
 });
 
 Deno.test("parseResponseHead lowers names, trims and keeps values byte for byte, order and copies", () => {
@@ -236,12 +236,12 @@ Deno.test("parseResponseHead removes hop-by-hop fields and those that Connection
 });
 
 Deno.test("checkHeadBeginning lets every beginning of a head pass and tells other protocols at once", () => {
-  const head = latin1("HTTP/1.1 200 OK\r\na: b\r\n\r\n");
+  const head = bytesOf("HTTP/1.1 200 OK\r\na: b\r\n\r\n");
   for (let to = 0; to <= head.length; to++) checkHeadBeginning(head, 0, to);
   for (
     const text of ["\x16\x03\x01", "SSH-2.0", "\0", "HTTP/2", "HTTP/1.1 200 OK\n", "HTTP/1.1 200 OK\r\na\0"]
   ) {
-    const bytes = latin1(text);
+    const bytes = bytesOf(text);
     assert.throws(() => checkHeadBeginning(bytes, 0, bytes.length), Http1SyntaxError, JSON.stringify(text));
   }
 });
