@@ -84,6 +84,6 @@ function targetJson(target: TargetReport) {
   };
 }
 
-function isoOrNull(date: Date | null | undefined): string | null {
-  return date?.toISOString() ?? null;
+function isoOrNull(timeMs: number | null | undefined): string | null {
+  return timeMs === null || timeMs === undefined ? null : new Date(timeMs).toISOString();
 }

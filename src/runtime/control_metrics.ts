@@ -77,6 +77,9 @@ export class ControlMetrics {
     this.#cells.histogram(FAMILIES.targetHealthCheckDuration, [target]).observe(durationMs);
   }
 
+  /** Read from the target table at a scrape: nothing to count. */
+  stateChanged(): void {}
+
   workerRestarted(): void {
     this.#cells.add(this.#cells.counter(FAMILIES.workerRestarts, []), 1);
   }

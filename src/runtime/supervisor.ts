@@ -97,8 +97,11 @@ export class Supervisor {
     });
     this.#health = new HealthChecker({
       table: this.#table,
-      log: this.#log,
-      userAgent: `dispa/${VERSION}`,
+      log: {
+        info: (fields, message) => this.#log("info", message, fields),
+        warn: (fields, message) => this.#log("warn", message, fields),
+      },
+      userAgent: `dispa-health/${VERSION}`,
       observe: this.#metrics,
     });
   }
@@ -230,7 +233,13 @@ export class Supervisor {
       await this.reload("the file changed");
     };
     const { configPath, configText } = this.#options;
-    watchConfig(configPath, onChange, { signal: this.#stopWatching.signal, initialText: configText });
+    const watch = watchConfig(configPath, onChange, {
+      signal: this.#stopWatching.signal,
+      initialText: configText,
+    });
+    watch.finished.catch((fault) => {
+      this.#log("error", "the configuration is not watched any more", { reason: messageOf(fault) });
+    });
   }
 
   /** Loads the configuration again and uses it, or says why not and keeps the old one. One at a time. */
