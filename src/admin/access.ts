@@ -181,7 +181,7 @@ export function isChange(method: string): boolean {
  * A browser sends the cookie along with whatever some other page makes it send. Ours alone can set a field of
  * its own without a preflight, and the browser itself says where a request comes from.
  */
-function requireOwnPage(c: Context<AdminEnv>): void {
+export function requireOwnPage(c: Context<AdminEnv>): void {
   refuseOtherPages(c);
   if (c.req.header("origin") === undefined && c.req.header("sec-fetch-site") === undefined) {
     throw new AdminFailure(

@@ -190,6 +190,7 @@ export class ConfigEditor {
     }
     // It reads well and still cannot be used, as an address that is taken.
     await replaceFile(file, current);
+    await reload("the file put back");
     throw invalid(
       result.problems.map((message) => ({ severity: "error", line: null, column: null, key: "", message })),
     );

@@ -19,40 +19,47 @@ interface Override {
 }
 
 export class TargetOverrides {
-  readonly #table: TargetTable;
+  readonly table: TargetTable;
   /** By name and url, which together are what a target is. */
   #overrides = new Map<string, Override>();
   /** What the checks say, by slot, for the time after a forced state. */
   readonly #checked = new Map<number, TargetState>();
 
   constructor(table: TargetTable) {
-    this.#table = table;
+    this.table = table;
   }
 
   /** For the health checks, in the place of the table's own method. */
   setState(slot: number, state: TargetState): void {
     this.#checked.set(slot, state);
-    if (this.#forcedAt(slot) === null) this.#table.setState(slot, state);
+    if (this.#forcedAt(slot) === null) this.table.setState(slot, state);
   }
 
   /**
-   * To be called when the slots of a new configuration have been assigned, which gives every target its
-   * configured weight: those that were weighted otherwise get their weight back, unless the configuration has
-   * another one for them now. Targets that are gone are forgotten.
+   * To be called whenever slots have been assigned, which gives every target its configured weight: those that
+   * were weighted otherwise get their weight back, unless the configuration has another one for them now.
    */
+  weigh(targets: readonly BalancedTarget[]): void {
+    for (const { slot, config } of targets) {
+      const override = this.#overrides.get(keyOf(config));
+      if (override?.configuredWeight !== config.weight || override.weight === null) continue;
+      this.table.setWeight(slot, override.weight);
+    }
+  }
+
+  /** Goes by these targets from now on. Those that are gone are forgotten. */
   apply(targets: readonly BalancedTarget[]): void {
+    this.weigh(targets);
     const before = this.#overrides;
     this.#overrides = new Map();
     for (const { slot, config } of targets) {
       const key = keyOf(config);
       const old = before.get(key);
       before.delete(key);
-      const weight = old?.configuredWeight === config.weight ? old.weight : null;
-      if (weight !== null) this.#table.setWeight(slot, weight);
       this.#overrides.set(key, {
         slot,
         configuredWeight: config.weight,
-        weight,
+        weight: old?.configuredWeight === config.weight ? old.weight : null,
         forced: old?.forced ?? null,
       });
     }
@@ -60,31 +67,31 @@ export class TargetOverrides {
       clearTimeout(forced?.timer);
       this.#checked.delete(slot);
       // The slot may come back with its target while requests are in flight to it.
-      this.#table.setDraining(slot, false);
+      this.table.setDraining(slot, false);
     }
   }
 
   setDraining(target: BalancedTarget, draining: boolean): void {
-    this.#table.setDraining(target.slot, draining);
+    this.table.setDraining(target.slot, draining);
   }
 
   /** @param weight null: the configuration's */
   setWeight(target: BalancedTarget, weight: number | null): void {
     this.#of(target).weight = weight;
-    this.#table.setWeight(target.slot, weight ?? target.config.weight);
+    this.table.setWeight(target.slot, weight ?? target.config.weight);
   }
 
   /** @param durationMs how long the checks' findings do not count */
   force(target: BalancedTarget, state: ForcedState["state"], durationMs: number): void {
     const override = this.#of(target);
     clearTimeout(override.forced?.timer);
-    if (override.forced === null) this.#checked.set(override.slot, this.#table.state(override.slot));
+    if (override.forced === null) this.#checked.set(override.slot, this.table.state(override.slot));
     const timer = setTimeout(() => this.unforce(target), durationMs);
     // A forced state must not keep a program alive that is done otherwise.
     Deno.unrefTimer(timer);
     override.forced = { state, untilMs: Date.now() + durationMs, timer };
     const forced = state === "healthy" ? TargetState.Healthy : TargetState.Unhealthy;
-    this.#table.setState(override.slot, forced);
+    this.table.setState(override.slot, forced);
   }
 
   unforce(target: BalancedTarget): void {
@@ -92,7 +99,7 @@ export class TargetOverrides {
     if (override?.forced === null || override === undefined) return;
     clearTimeout(override.forced.timer);
     override.forced = null;
-    this.#table.setState(override.slot, this.#checked.get(override.slot) ?? TargetState.Unknown);
+    this.table.setState(override.slot, this.#checked.get(override.slot) ?? TargetState.Unknown);
   }
 
   /** Null where the checks decide. */
