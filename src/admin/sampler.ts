@@ -34,7 +34,6 @@ export class Sampler {
   start(): void {
     if (this.#timer !== undefined) return;
     this.#timer = setInterval(() => this.sample(), EVERY_MS);
-    Deno.unrefTimer(this.#timer);
   }
 
   stop(): void {
