@@ -99,7 +99,11 @@ function Editor({ draft }: { draft: Signal<Draft | null> }) {
     }
   };
 
-  const review = async () => reviewed.value = await check();
+  const review = async () => {
+    reviewed.value = await check();
+    const first = problems.value.find(({ severity, line }) => severity === "error" && line !== null);
+    if (reviewed.value === null && typeof first?.line === "number") editor.current?.goTo(first.line);
+  };
 
   const apply = () =>
     attempt(async () => {

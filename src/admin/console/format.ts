@@ -2,6 +2,9 @@
 
 export const MISSING = "–";
 
+/** Between a number and its unit: they shall not be parted by a line's end. */
+const NBSP = "\u00a0";
+
 /** Three significant digits, thousands grouped: 0.52, 18.3, 1,204. */
 export function number(value: number | null | undefined): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return MISSING;
@@ -15,12 +18,12 @@ export function percent(value: number | null | undefined): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return MISSING;
   const hundredths = value * 100;
   const digits = hundredths === 0 || hundredths >= 99.95 ? 0 : hundredths < 1 ? 2 : 1;
-  return `${hundredths.toFixed(digits)} %`;
+  return `${hundredths.toFixed(digits)}${NBSP}%`;
 }
 
 export function milliseconds(ms: number | null | undefined): string {
   if (ms === null || ms === undefined || !Number.isFinite(ms)) return MISSING;
-  return ms < 1000 ? `${number(ms)} ms` : `${number(ms / 1000)} s`;
+  return ms < 1000 ? `${number(ms)}${NBSP}ms` : `${number(ms / 1000)}${NBSP}s`;
 }
 
 export function seconds(value: number | null | undefined): string {
@@ -37,7 +40,7 @@ export function bytes(value: number | null | undefined): string {
     size /= 1000;
     unit++;
   }
-  return `${unit === 0 ? Math.round(size) : number(size)} ${BYTE_UNITS[unit]}`;
+  return `${unit === 0 ? Math.round(size) : number(size)}${NBSP}${BYTE_UNITS[unit]}`;
 }
 
 /** The two largest units: `3 d 4 h`, `12 min 5 s`. */
@@ -51,9 +54,9 @@ export function duration(totalSeconds: number | null | undefined): string {
     [whole % 60, "s"],
   ];
   const first = parts.findIndex(([count]) => count > 0);
-  if (first === -1) return "0 s";
+  if (first === -1) return `0${NBSP}s`;
   return parts.slice(first, first + 2).filter(([count], index) => index === 0 || count > 0)
-    .map(([count, unit]) => `${count} ${unit}`).join(" ");
+    .map(([count, unit]) => `${count}${NBSP}${unit}`).join(" ");
 }
 
 /** Local time of day with milliseconds. */
@@ -75,4 +78,9 @@ export function dateTime(iso: string | null | undefined): string {
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${two(date.getHours())}:${
     two(date.getMinutes())
   }:${two(date.getSeconds())}`;
+}
+
+/** A rate with the unit's name in the reader's language. */
+export function rate(value: number | null | undefined, unit: string): string {
+  return `${number(value)}${NBSP}${unit}`;
 }

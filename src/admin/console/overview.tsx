@@ -37,18 +37,18 @@ export function Overview() {
       <dl class="stats">
         <Stat
           label={t("requestRate")}
-          value={`${format.number(rate)} ${t("unit.perSecond")}`}
+          value={format.rate(rate, t("unit.perSecond"))}
           hint={t("overview.total", { n: format.number(status.requests.total) })}
         />
+        <Stat label="p50" value={percentile(({ duration }) => duration.p50_ms)} hint={t("overview.p50")} />
+        <Stat label="p95" value={percentile(({ duration }) => duration.p95_ms)} hint={t("overview.p95")} />
+        <Stat label="p99" value={percentile(({ duration }) => duration.p99_ms)} hint={t("overview.p99")} />
         <Stat
           label={t("errorRate")}
           value={format.percent(errorShare)}
           tone={errorShare === null || errorShare < 0.01 ? undefined : errorShare < 0.05 ? "warn" : "bad"}
           hint={t("overview.errors", { n: format.number(status.requests.errors) })}
         />
-        <Stat label="p50" value={percentile(({ duration }) => duration.p50_ms)} hint={t("overview.p50")} />
-        <Stat label="p95" value={percentile(({ duration }) => duration.p95_ms)} hint={t("overview.p95")} />
-        <Stat label="p99" value={percentile(({ duration }) => duration.p99_ms)} hint={t("overview.p99")} />
         <Stat
           label={t("connections")}
           value={format.number(now?.connections ?? status.connections)}

@@ -81,7 +81,7 @@ function PluginTable(readings: Readings) {
                 <>
                   {format.number(plugin.invocations)}
                   <span class="sub">
-                    {format.number(rateOf(readings, invocations(plugin.name)))} {t("unit.perSecond")}
+                    {format.rate(rateOf(readings, invocations(plugin.name)), t("unit.perSecond"))}
                   </span>
                 </>
               ),
@@ -147,7 +147,7 @@ function Denied(readings: Readings) {
               numeric: true,
               cell: ([kind]) => {
                 const rate = rateOf(readings, ({ security }) => security.denied[kind] ?? 0);
-                return `${format.number(rate)} ${t("unit.perSecond")}`;
+                return format.rate(rate, t("unit.perSecond"));
               },
             },
           ]}
@@ -194,7 +194,7 @@ function TrafficLog(readings: Readings) {
                   numeric: true,
                   cell: (sink) => {
                     const rate = rateOf(readings, (status) => status.traffic_log.writes[sink] ?? 0);
-                    return `${format.number(rate)} ${t("unit.perSecond")}`;
+                    return format.rate(rate, t("unit.perSecond"));
                   },
                 },
                 {

@@ -56,7 +56,7 @@ export function Targets() {
               <Bar share={share} />
               <b>{format.percent(share)}</b>
             </span>
-            <span class="sub">{format.number(rate)} {t("unit.perSecond")}</span>
+            <span class="sub">{format.rate(rate, t("unit.perSecond"))}</span>
           </>
         );
       },
