@@ -348,7 +348,7 @@ export type TrafficRecord = TrafficRow;
  * Query parameters of /admin/traffic, /admin/traffic/stats and /admin/traffic/live, as the flags of
  * `dispa traffic query`: all that are given must hold. `/live` knows no `since`, `until`, `limit`, `order`.
  *
- * since, until: `90s`, `30m`, `1h`, `2d` ago or a time. host, target, client_ip, request_id, method: exact.
+ * since, until: `90s`, `30m`, `1h`, `2d` ago or a time. host, target, client_ip, request_id: exact.
  * path: prefix. status: `404`, `5xx` or `500-599`. min_duration: milliseconds. limit: 1 to
  * MAX_TRAFFIC_LIMIT, default 100. order: `newest` (default) or `slowest`. from: `file` or `database`.
  */
@@ -357,7 +357,6 @@ export const TRAFFIC_QUERY = [
   "until",
   "host",
   "path",
-  "method",
   "status",
   "target",
   "client_ip",

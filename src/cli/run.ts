@@ -14,6 +14,8 @@ const FLAGS = {
   "log-format": { type: "string" },
 } as const;
 
+const PROXY_VARIABLES = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
+
 /** Exit status of a process that a signal ended, as shells report it. */
 const SIGNAL_EXIT = { SIGINT: 130, SIGTERM: 143 } as const;
 
@@ -32,6 +34,8 @@ export async function run(args: string[]): Promise<number> {
   const logger = new Logger({ level: levelOverride ?? config.logging.level, format });
   for (const warning of result.warnings) logger.log("warn", formatProblem(warning));
 
+  // `fetch` would send what is meant for a target to the proxy that these name.
+  for (const name of PROXY_VARIABLES) Deno.env.delete(name);
   const supervisor = new Supervisor(config, {
     configPath: path,
     configText: result.text,

@@ -1,236 +1,176 @@
 /**
- * Active health checks. They run on the control thread, each target on a timer of its own, and write what they
- * find into the target table, where every proxy thread sees it with its next request.
+ * Active health checks of all targets (control thread). The result goes into the target table, where the
+ * balancers of all threads see it with the next request.
  */
 import type { BalancedTarget } from "../balancing/balancer.ts";
-import { TargetState, type TargetTable } from "../balancing/target_table.ts";
-import type { HealthCheckConfig, LogLevel } from "../config/model.ts";
-import { probe } from "./probe.ts";
+import type { TargetTable } from "../balancing/target_table.ts";
+import type { HealthCheckConfig } from "../config/model.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import { Gate } from "./gate.ts";
+import { type MonitorContext, TargetMonitor } from "./monitor.ts";
+import { type CheckResult, tableState, type TargetHealth } from "./target_health.ts";
 
-export interface TargetHealth {
-  name: string;
-  url: string;
-  state: "unknown" | "healthy" | "unhealthy";
-  /** When the state became what it is; null while unknown. */
-  since: Date | null;
-  lastCheckAt: Date | null;
-  lastDurationMs: number | null;
-  /** Why the last check failed; null if it did not. */
-  lastError: string | null;
-  consecutiveSuccesses: number;
-  consecutiveFailures: number;
+export type { HealthState, TargetHealth } from "./target_health.ts";
+
+/** Checks under way at the same time; the others wait for their turn. */
+const MAX_CONCURRENT_CHECKS = 64;
+
+/** First checks of many targets are spread over this time, and at most this much each. */
+const MAX_FIRST_SPREAD_MS = 1000;
+const FIRST_SPREAD_PER_TARGET_MS = 10;
+
+export interface HealthLog {
+  info(fields: Record<string, unknown>, message: string): void;
+  warn(fields: Record<string, unknown>, message: string): void;
 }
+
+export interface HealthObserver {
+  /** After each finished check, successful or not; the table has its result already. */
+  checkDuration(targetName: string, durationMs: number): void;
+  /** After each change of state, when the table has it. */
+  stateChanged(health: TargetHealth): void;
+}
+
+/** What the checks need of `fetch`. */
+export type HealthFetch = (
+  url: string,
+  init: {
+    client: Deno.HttpClient;
+    redirect: "manual";
+    headers: Record<string, string>;
+    signal: AbortSignal;
+  },
+) => Promise<Response>;
 
 export interface HealthCheckerOptions {
-  table: TargetTable;
-  log: (level: LogLevel, message: string, fields?: Record<string, unknown>) => void;
-  /** Value of the checks' User-Agent field. */
-  userAgent: string;
-  observe: { checkDuration(target: string, durationMs: number): void };
+  /** Where results go. */
+  readonly table: Pick<TargetTable, "setState">;
+  readonly log: HealthLog;
+  readonly observe: HealthObserver;
+  /** Value of the checks' `user-agent`, e.g. `dispa-health/1.0.0`. */
+  readonly userAgent: string;
+  readonly clock?: Clock;
+  /** Default: the platform's. */
+  readonly fetch?: HealthFetch;
+  /** From 0 to below 1; default Math.random. */
+  readonly random?: () => number;
 }
 
-/** Checks under way at once, over all targets. */
-const MAX_CONCURRENT_CHECKS = 64;
-/** Intervals vary by this share, so that many targets (and many proxies) do not check in step. */
-const JITTER = 0.1;
-/** First checks are spread over this time, or over the interval if that is shorter. */
-const FIRST_CHECK_SPREAD_MS = 250;
-
 export class HealthChecker {
-  readonly #options: HealthCheckerOptions;
-  readonly #gate = new Gate(MAX_CONCURRENT_CHECKS);
-  readonly #client = Deno.createHttpClient({ poolMaxIdlePerHost: 1, allowHost: true });
-  #checks = new Map<string, TargetCheck>();
+  readonly #table: HealthCheckerOptions["table"];
+  readonly #log: HealthLog;
+  readonly #observe: HealthObserver;
+  readonly #context: MonitorContext;
+  /** Keeps no idle connection: each check shows that a new one can be opened, and none is found stale. */
+  readonly #client = Deno.createHttpClient({ poolMaxIdlePerHost: 0 });
+  /** By slot, in the order of the configuration. */
+  #monitors = new Map<number, TargetMonitor>();
+  #checking = false;
+  #stopping: Promise<void> | null = null;
+  readonly #endings = new Set<Promise<void>>();
 
   constructor(options: HealthCheckerOptions) {
-    this.#options = options;
+    const { table, log, observe, userAgent, clock = systemClock, random = Math.random } = options;
+    const send: HealthFetch = options.fetch ?? fetch;
+    this.#table = table;
+    this.#log = log;
+    this.#observe = observe;
+    this.#context = {
+      clock,
+      random,
+      gate: new Gate(MAX_CONCURRENT_CHECKS),
+      fetch: (url, signal) =>
+        send(url, {
+          client: this.#client,
+          redirect: "manual",
+          headers: { "user-agent": userAgent, "accept": "*/*", "accept-encoding": "identity" },
+          signal,
+        }),
+      checked: (monitor, before, result) => this.#checked(monitor, before, result),
+    };
   }
 
   /**
-   * Checks exactly these targets from now on. One that was checked before keeps its state and its streaks.
-   * With checks switched off all targets count as usable.
+   * Checks these targets by this configuration from now on. A target that was there before keeps its state
+   * and its streaks. One that is new is unknown, that is in use, until checks have told. With checks off all
+   * are unknown.
    */
   apply(targets: readonly BalancedTarget[], config: HealthCheckConfig): void {
-    const before = this.#checks;
-    this.#checks = new Map();
+    if (this.#stopping) throw new Error("cannot apply targets to a health checker that was stopped");
+    const before = this.#monitors;
+    const toggled = config.enabled !== this.#checking;
+    this.#checking = config.enabled;
+    this.#monitors = new Map();
+    const added: TargetMonitor[] = [];
     for (const target of targets) {
-      const key = `${target.slot} ${target.config.url} ${target.config.name}`;
-      const check = before.get(key) ?? new TargetCheck(target, this.#options, this.#gate, this.#client);
-      before.delete(key);
-      this.#checks.set(key, check);
-      check.apply(config);
+      const known = before.get(target.slot);
+      if (known && !toggled && sameTarget(known.target, target)) {
+        before.delete(target.slot);
+        known.reconfigure(config);
+        this.#monitors.set(target.slot, known);
+        continue;
+      }
+      const monitor = new TargetMonitor(target, config, this.#context);
+      this.#table.setState(target.slot, tableState("unknown"));
+      this.#monitors.set(target.slot, monitor);
+      added.push(monitor);
+      if (known && sameTarget(known.target, target) && known.health.state !== "unknown") {
+        this.#announce(known.health, monitor.health, "health checks were turned off");
+      }
     }
-    for (const gone of before.values()) gone.stop();
+    for (const gone of before.values()) this.#end(gone);
+    if (config.enabled) this.#start(added, config.intervalMs);
   }
 
-  /** In the order of the last `apply`. */
+  /** In the order of the configuration. */
   status(): TargetHealth[] {
-    return Array.from(this.#checks.values(), (check) => ({ ...check.health }));
+    return Array.from(this.#monitors.values(), (monitor) => monitor.health);
   }
 
-  /** Ends all checks, also those under way; none writes anything afterwards. */
-  async stop(): Promise<void> {
-    const ended = Array.from(this.#checks.values(), (check) => check.stop());
-    this.#checks.clear();
-    await Promise.all(ended);
+  /** Ends all checks, those in progress too, for good; the states stay. Resolves when nothing is left open. */
+  stop(): Promise<void> {
+    return this.#stopping ??= this.#stop();
+  }
+
+  async #stop(): Promise<void> {
+    for (const monitor of this.#monitors.values()) this.#end(monitor);
+    await Promise.all(this.#endings);
     this.#client.close();
   }
-}
 
-/** The checks of one target: timer, streaks, state. */
-class TargetCheck {
-  readonly health: TargetHealth;
-  readonly #target: BalancedTarget;
-  readonly #options: HealthCheckerOptions;
-  readonly #gate: Gate;
-  readonly #client: Deno.HttpClient;
-  #config: HealthCheckConfig | null = null;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #running: { controller: AbortController; ended: Promise<void> } | null = null;
-  /** Of the usual paths, the one that answered last. */
-  #usualPath = 0;
-
-  constructor(target: BalancedTarget, options: HealthCheckerOptions, gate: Gate, client: Deno.HttpClient) {
-    this.#target = target;
-    this.#options = options;
-    this.#gate = gate;
-    this.#client = client;
-    this.health = {
-      name: target.config.name,
-      url: target.config.url,
-      state: "unknown",
-      since: null,
-      lastCheckAt: null,
-      lastDurationMs: null,
-      lastError: null,
-      consecutiveSuccesses: 0,
-      consecutiveFailures: 0,
-    };
+  /** A single target is checked at once; many are not all asked, and logged, in the same moment. */
+  #start(monitors: readonly TargetMonitor[], intervalMs: number): void {
+    const spreadMs = Math.min(
+      (monitors.length - 1) * FIRST_SPREAD_PER_TARGET_MS,
+      intervalMs / 10,
+      MAX_FIRST_SPREAD_MS,
+    );
+    for (const monitor of monitors) monitor.start(this.#context.random() * spreadMs);
   }
 
-  apply(config: HealthCheckConfig): void {
-    const changed = JSON.stringify(config) !== JSON.stringify(this.#config);
-    this.#config = config;
-    if (!changed) return;
-    this.#cancel();
-    if (config.enabled) {
-      this.#schedule(Math.random() * Math.min(FIRST_CHECK_SPREAD_MS, config.intervalMs));
-    } else {
-      this.#options.table.setState(this.#target.slot, TargetState.Unknown);
-      Object.assign(this.health, {
-        state: "unknown",
-        since: null,
-        consecutiveSuccesses: 0,
-        consecutiveFailures: 0,
-      });
+  #end(monitor: TargetMonitor): void {
+    const ending = monitor.stop();
+    this.#endings.add(ending);
+    ending.finally(() => this.#endings.delete(ending));
+  }
+
+  #checked({ target, health }: TargetMonitor, before: TargetHealth, result: CheckResult): void {
+    if (health.state !== before.state) {
+      this.#table.setState(target.slot, tableState(health.state));
+      this.#announce(before, health, result.detail);
     }
+    this.#observe.checkDuration(health.name, health.lastDurationMs!);
   }
 
-  /** Resolves when a check under way has ended. */
-  stop(): Promise<void> {
-    const ended = this.#running?.ended ?? Promise.resolve();
-    this.#cancel();
-    this.#config = null;
-    return ended;
-  }
-
-  #cancel(): void {
-    clearTimeout(this.#timer);
-    this.#running?.controller.abort();
-    this.#running = null;
-  }
-
-  #schedule(delayMs: number): void {
-    this.#timer = setTimeout(() => {
-      const controller = new AbortController();
-      const running = { controller, ended: this.#run(controller.signal) };
-      this.#running = running;
-    }, delayMs);
-  }
-
-  async #run(signal: AbortSignal): Promise<void> {
-    const config = this.#config!;
-    const leave = await this.#gate.enter(signal);
-    if (leave === null) return;
-    const startedMs = performance.now();
-    let result;
-    try {
-      result = await probe({
-        target: this.#target.config,
-        path: config.path,
-        firstUsualPath: this.#usualPath,
-        timeoutMs: config.timeoutMs,
-        userAgent: this.#options.userAgent,
-        client: this.#client,
-        signal,
-      });
-    } finally {
-      leave();
-    }
-    if (signal.aborted) return;
-    this.#running = null;
-    this.#usualPath = result.usualPath;
-    this.#record(result.error, performance.now() - startedMs, config);
-    const jitter = 1 - JITTER + 2 * JITTER * Math.random();
-    this.#schedule(config.intervalMs * jitter);
-  }
-
-  #record(error: string | null, durationMs: number, config: HealthCheckConfig): void {
-    const { health } = this;
-    this.#options.observe.checkDuration(health.name, durationMs);
-    health.lastCheckAt = new Date();
-    health.lastDurationMs = Math.round(durationMs * 1000) / 1000;
-    health.lastError = error;
-    if (error === null) {
-      health.consecutiveSuccesses++;
-      health.consecutiveFailures = 0;
-      // Nothing speaks against an unknown target that answers: it is used already.
-      const enough = health.state === "unknown" || health.consecutiveSuccesses >= config.healthyThreshold;
-      if (enough && health.state !== "healthy") this.#become("healthy", "the health check succeeds");
-    } else {
-      health.consecutiveFailures++;
-      health.consecutiveSuccesses = 0;
-      const enough = health.consecutiveFailures >= config.unhealthyThreshold;
-      if (enough && health.state !== "unhealthy") this.#become("unhealthy", error);
-    }
-  }
-
-  #become(state: "healthy" | "unhealthy", reason: string): void {
-    const { health } = this;
-    const before = health.state;
-    health.state = state;
-    health.since = new Date();
-    const healthy = state === "healthy";
-    this.#options.table.setState(this.#target.slot, healthy ? TargetState.Healthy : TargetState.Unhealthy);
-    this.#options.log(healthy ? "info" : "warn", `target ${health.name} is ${state}: ${reason}`, {
-      target: health.name,
-      url: health.url,
-      before,
-      after_checks: healthy ? health.consecutiveSuccesses : health.consecutiveFailures,
-    });
+  #announce(before: TargetHealth, health: TargetHealth, reason: string): void {
+    const fields = { target: health.name, url: health.url, from: before.state, to: health.state, reason };
+    const message = `target "${health.name}" is ${health.state}: ${reason}`;
+    if (health.state === "unhealthy") this.#log.warn(fields, message);
+    else this.#log.info(fields, message);
+    this.#observe.stateChanged(health);
   }
 }
 
-/** Lets at most `size` pass at once; the others wait in line. */
-class Gate {
-  #free: number;
-  readonly #waiting: (() => void)[] = [];
-
-  constructor(size: number) {
-    this.#free = size;
-  }
-
-  /** @returns what to call when leaving; null if `signal` was aborted while waiting */
-  async enter(signal: AbortSignal): Promise<(() => void) | null> {
-    if (this.#free > 0) this.#free--;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    const leave = () => {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#free++;
-      else next();
-    };
-    if (!signal.aborted) return leave;
-    leave();
-    return null;
-  }
+function sameTarget(a: BalancedTarget, b: BalancedTarget): boolean {
+  return a.config.name === b.config.name && a.config.url === b.config.url;
 }

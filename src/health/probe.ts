@@ -1,90 +1,101 @@
-/** One health check: asks a target and says what is wrong with it, if anything. */
+/** One health check of one target: which path to ask for, and what the answer means. */
 import type { TargetConfig } from "../config/model.ts";
+import type { CheckResult } from "./target_health.ts";
 
-/** Asked in turn where no path is configured; 404 means "try the next" (DESIGN 6). */
-export const USUAL_PATHS = ["/health", "/healthz", "/ping", "/"];
+/** Where services commonly tell their health, in this order. */
+const USUAL_PATHS = ["/health", "/healthz", "/ping", "/"];
 
-/** Of an answer's body so much is read, so that its connection can be used again; more is cut off. */
-const MAX_BODY_BYTES = 65536;
+/** A declared body up to this size is read, so that the target does not see its answer broken off. */
+const MAX_READ_BODY_BYTES = 64 * 1024;
 
-export interface ProbeOptions {
-  target: TargetConfig;
-  /** Null: the usual paths. */
-  path: string | null;
-  /** Index of the usual path to begin with. */
-  firstUsualPath: number;
-  /** For the whole probe, all paths it tries included. */
-  timeoutMs: number;
-  userAgent: string;
-  client: Deno.HttpClient;
-  signal: AbortSignal;
-}
+/** Sends a GET and gives the answer as it is: no redirect followed, no cache. */
+export type ProbeFetch = (url: string, signal: AbortSignal) => Promise<Response>;
 
-export interface ProbeResult {
-  /** Null: healthy. */
-  error: string | null;
-  /** Index of the usual path that answered. */
-  usualPath: number;
-}
+export class Probe {
+  readonly #base: string;
+  readonly #basePath: string;
+  readonly #path: string | null;
+  readonly #fetch: ProbeFetch;
+  /** The usual path that answered last. */
+  #found: string | null = null;
 
-/** Never rejects: what goes wrong is the result. */
-export async function probe(options: ProbeOptions): Promise<ProbeResult> {
-  const { path, firstUsualPath, timeoutMs } = options;
-  const timeout = new AbortController();
-  const timer = setTimeout(() => timeout.abort(), timeoutMs);
-  const signal = AbortSignal.any([options.signal, timeout.signal]);
-  try {
-    if (path !== null) {
-      return { error: judge(path, await ask(options, path, signal)), usualPath: firstUsualPath };
+  /** @param path with a leading slash; null: the usual ones in turn, 404 meaning "try the next" */
+  constructor(target: TargetConfig, path: string | null, fetch: ProbeFetch) {
+    this.#base = new URL(target.url).origin;
+    this.#basePath = target.basePath;
+    this.#path = path;
+    this.#fetch = fetch;
+  }
+
+  /** 2xx and 3xx are healthy. Does not throw: whatever goes wrong is the result, an abort's reason too. */
+  async check(signal: AbortSignal): Promise<CheckResult> {
+    try {
+      if (this.#path !== null) return this.#judge(this.#path, await this.#status(this.#path, signal));
+      return await this.#checkUsualPaths(signal);
+    } catch (error) {
+      return { ok: false, detail: describeFailure(error) };
     }
-    for (let tried = 0; tried < USUAL_PATHS.length; tried++) {
-      const index = (firstUsualPath + tried) % USUAL_PATHS.length;
-      const status = await ask(options, USUAL_PATHS[index], signal);
-      if (status !== 404) return { error: judge(USUAL_PATHS[index], status), usualPath: index };
+  }
+
+  async #checkUsualPaths(signal: AbortSignal): Promise<CheckResult> {
+    const asked = this.#found;
+    if (asked !== null) {
+      const status = await this.#status(asked, signal);
+      if (status !== 404) return this.#judge(asked, status);
+      this.#found = null;
     }
-    return { error: `status 404 for each of ${USUAL_PATHS.join(", ")}`, usualPath: 0 };
-  } catch (fault) {
-    const error = timeout.signal.aborted ? `no answer within ${timeoutMs} ms` : causeOf(fault);
-    return { error, usualPath: firstUsualPath };
-  } finally {
-    clearTimeout(timer);
+    for (const path of USUAL_PATHS) {
+      if (path === asked) continue;
+      const status = await this.#status(path, signal);
+      if (status === 404) continue;
+      this.#found = path;
+      return this.#judge(path, status);
+    }
+    const paths = USUAL_PATHS.map((path) => this.#basePath + path).join(", ");
+    return { ok: false, detail: `status 404 from ${paths}: set path in [targets.health_check]` };
+  }
+
+  #judge(path: string, status: number): CheckResult {
+    return { ok: status >= 200 && status < 400, detail: `status ${status} from ${this.#basePath}${path}` };
+  }
+
+  async #status(path: string, signal: AbortSignal): Promise<number> {
+    const response = await this.#fetch(this.#base + this.#basePath + path, signal);
+    await discardBody(response);
+    return response.status;
   }
 }
 
-function judge(path: string, status: number): string | null {
-  return status >= 200 && status <= 399 ? null : `status ${status} for ${path}`;
-}
-
-/** @returns the status; the body is read or cut off */
-async function ask(options: ProbeOptions, path: string, signal: AbortSignal): Promise<number> {
-  const { target, client, userAgent } = options;
-  const host = target.hostname.includes(":") ? `[${target.hostname}]` : target.hostname;
-  const response = await fetch(`${target.protocol}://${host}:${target.port}${target.basePath}${path}`, {
-    client,
-    signal,
-    redirect: "manual",
-    headers: { "user-agent": userAgent, "accept": "*/*" },
-  });
-  await drain(response.body);
-  return response.status;
-}
-
-async function drain(body: ReadableStream<Uint8Array> | null): Promise<void> {
+async function discardBody({ headers, body }: Response): Promise<void> {
   if (body === null) return;
-  let bytes = 0;
-  for await (const chunk of body) {
-    bytes += chunk.length;
-    // Leaving the loop cancels the body.
-    if (bytes > MAX_BODY_BYTES) return;
-  }
+  const lengthBytes = Number(headers.get("content-length") ?? Infinity);
+  // A coded body may grow without bounds when fetch decodes it.
+  const small = lengthBytes <= MAX_READ_BODY_BYTES && !headers.has("content-encoding");
+  if (small) await body.pipeTo(new WritableStream());
+  else await body.cancel();
 }
 
-/** `fetch` tells what happened in the error's message or in that of its cause, behind the address. */
-function causeOf(fault: unknown): string {
-  const parts: string[] = [];
-  for (let error: unknown = fault; error instanceof Error && parts.length < 5; error = error.cause) {
-    parts.push(error.message);
+/**
+ * Says in a few words why a request failed. fetch says it at the end of a sentence that repeats the url:
+ * `error sending request for url (http://…): client error (Connect): tcp connect error: Connection refused
+ * (os error 111)`, in the error itself (Deno 2.6) or in its cause (2.9).
+ */
+export function describeFailure(error: unknown): string {
+  const message = messageOf(error instanceof Error && error.cause ? error.cause : error);
+  const [, stage, cause] = /client error \((\w+)\): (.*)$/s.exec(message) ?? [];
+  if (cause === undefined) return message;
+  const reason = cause.replace(/ \(os error \d+\)$/, "");
+  if (stage !== "Connect") return reason;
+  if (reason.startsWith("tcp connect error: ")) {
+    return reason.slice("tcp connect error: ".length).replace(
+      /^[A-Z](?=[a-z])/,
+      (letter) => letter.toLowerCase(),
+    );
   }
-  const message = parts.length === 0 ? String(fault) : parts.join(": ");
-  return /client error \(\w+\): (.*)$/s.exec(message)?.[1] ?? message;
+  // What is left of connecting once the name is resolved and the socket open.
+  return reason.startsWith("dns error: ") ? reason : `TLS error: ${reason}`;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

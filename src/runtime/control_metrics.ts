@@ -6,6 +6,7 @@ import {
   collectTargets,
   exposition,
   FAMILIES,
+  type FamilySnapshot,
   MetricCells,
   type MetricRegistry,
   metricsJson,
@@ -49,6 +50,16 @@ export class ControlMetrics {
     });
   }
 
+  /** All metrics at this moment. */
+  gather(): FamilySnapshot[] {
+    return this.#registry.gather();
+  }
+
+  /** A wrong token was shown to the admin API. */
+  adminRefused(): void {
+    this.#cells.add(this.#cells.counter(FAMILIES.securityDenied, ["admin_auth"]), 1);
+  }
+
   /** Prometheus text format. */
   text(): string {
     return exposition(this.#registry.gather());
@@ -76,6 +87,9 @@ export class ControlMetrics {
   checkDuration(target: string, durationMs: number): void {
     this.#cells.histogram(FAMILIES.targetHealthCheckDuration, [target]).observe(durationMs);
   }
+
+  /** Read from the target table at a scrape: nothing to count. */
+  stateChanged(): void {}
 
   workerRestarted(): void {
     this.#cells.add(this.#cells.counter(FAMILIES.workerRestarts, []), 1);

@@ -1,6 +1,6 @@
 /**
  * The proxy threads as the control thread sees them: all started, changed and drained together, each replaced
- * when it dies or hangs.
+ * when it dies.
  */
 import { TargetTable } from "../balancing/target_table.ts";
 import type { MetricRegistry } from "../metrics/mod.ts";
@@ -12,9 +12,10 @@ import { Thread } from "./thread.ts";
 
 /** A thread has this long to start, to prepare or to commit a generation. */
 const REPLY_TIMEOUT_MS = 10_000;
-/** A thread whose heartbeat stands still this long hangs (a module-wide stop of the machine stops both clocks). */
+/** Default of `stalledAfterMs`: far above any pause of a loaded machine; a suspended one stops both clocks. */
 const STALLED_AFTER_MS = 30_000;
-const SUPERVISE_EVERY_MS = 5_000;
+/** Heartbeats are read so many times within that. */
+const LOOKS_PER_STALL = 6;
 /** Wait before a thread is started again that died at once: doubled each time up to the maximum. */
 const FIRST_RESTART_DELAY_MS = 100;
 const MAX_RESTART_DELAY_MS = 30_000;
@@ -37,12 +38,18 @@ export interface ProxyThreadsOptions {
   onRestart: () => void;
   /** Ids for the metric registry, each given once. */
   nextThreadId: () => number;
+  /** Module that the threads run; the proxy's own unless a test says otherwise. */
+  entry?: URL;
+  /** A thread whose heartbeat stands still this long hangs. */
+  stalledAfterMs?: number;
 }
 
 /** One running thread and what has to be put right when it dies. */
 class ProxyThreadHandle {
   readonly blocks: ProxyBlocks;
   readonly startedMs = performance.now();
+  /** Whether it has said that it serves. */
+  listening = false;
   /** In the metric registry; a thread that replaces another has one of its own. */
   readonly id: number;
   readonly #thread: Thread<ToProxy, FromProxy>;
@@ -50,12 +57,13 @@ class ProxyThreadHandle {
 
   constructor(readonly index: number, id: number, options: {
     process: ProcessBlocks;
+    entry: URL;
     onShared: (handle: ProxyThreadHandle, message: FromProxy) => void;
     onDeath: (handle: ProxyThreadHandle, reason: string) => void;
   }) {
     this.id = id;
     this.blocks = allocateProxyBlocks(options.process);
-    this.#thread = new Thread(new URL("./proxy_thread.ts", import.meta.url), `proxy-${index}`, {
+    this.#thread = new Thread(options.entry, `proxy-${index}`, {
       onMessage: (message: FromProxy) => {
         if (message.type === "series" || message.type === "log") options.onShared(this, message);
         else this.#settle(message);
@@ -94,8 +102,11 @@ class ProxyThreadHandle {
     return promise.finally(() => clearTimeout(timer));
   }
 
+  /** Ends the thread at once; who waits for its answer is told. */
   end(): void {
     this.#thread.end();
+    this.#waiting?.reject(new ThreadFailure("internal", `proxy thread ${this.index} was ended`));
+    this.#waiting = null;
   }
 }
 
@@ -106,20 +117,24 @@ export class ProxyThreads {
   readonly #threads = new Map<number, ProxyThreadHandle>();
   readonly #restartDelaysMs = new Map<number, number>();
   readonly #restarts = new Set<ReturnType<typeof setTimeout>>();
-  readonly #beats = new Map<ProxyThreadHandle, { count: number; sinceMs: number }>();
+  readonly #beats = new Map<ProxyThreadHandle, { count: number; sinceMs: number; reported: boolean }>();
   #spec: SnapshotSpec | null = null;
   #wanted = 0;
   #supervision: ReturnType<typeof setInterval> | undefined;
+  readonly #stalledAfterMs: number;
 
   constructor(options: ProxyThreadsOptions) {
     this.#options = options;
+    this.#stalledAfterMs = options.stalledAfterMs ?? STALLED_AFTER_MS;
     this.#table = new TargetTable(options.blocks.targets);
     this.#heartbeats = new Heartbeats(options.blocks.heartbeats);
   }
 
   /** Threads that serve now. */
   get running(): number {
-    return this.#threads.size;
+    let running = 0;
+    for (const handle of this.#threads.values()) if (handle.listening) running++;
+    return running;
   }
 
   /**
@@ -135,13 +150,14 @@ export class ProxyThreads {
       this.end();
       throw failed.reason;
     }
-    this.#supervision = setInterval(() => this.#supervise(), SUPERVISE_EVERY_MS);
+    this.#supervision = setInterval(() => this.#supervise(), this.#stalledAfterMs / LOOKS_PER_STALL);
   }
 
   async #startThread(index: number): Promise<void> {
     const { registry, blocks, connectWriter, nextThreadId } = this.#options;
     const handle = new ProxyThreadHandle(index, nextThreadId(), {
       process: blocks,
+      entry: this.#options.entry ?? new URL("./proxy_thread.ts", import.meta.url),
       onShared: (from, message) => this.#onShared(from, message),
       onDeath: (dead, reason) => this.#onDeath(dead, reason),
     });
@@ -156,6 +172,7 @@ export class ProxyThreads {
       handle.end();
       throw new ThreadFailure(reply.reason, reply.message);
     }
+    handle.listening = true;
     const port = connectWriter();
     if (port !== null) handle.post({ type: "connect_writer", port }, [port]);
   }
@@ -264,6 +281,7 @@ export class ProxyThreads {
       try {
         await this.#startThread(index);
       } catch (fault) {
+        if (this.#wanted === 0) return;
         this.#options.log("error", "a proxy thread could not be started again", {
           thread: index,
           reason: String(fault),
@@ -287,16 +305,20 @@ export class ProxyThreads {
     this.#options.registry.retire(handle.id);
   }
 
+  /** A thread that hangs cannot be ended: the runtime waits for it for ever. All that can be done is to say so. */
   #supervise(): void {
     const now = performance.now();
     for (const handle of this.#threads.values()) {
       const count = this.#heartbeats.read(handle.index);
       const last = this.#beats.get(handle);
       if (last === undefined || last.count !== count) {
-        this.#beats.set(handle, { count, sinceMs: now });
-      } else if (now - last.sinceMs >= STALLED_AFTER_MS) {
-        handle.end();
-        this.#onDeath(handle, `no heartbeat for ${Math.round((now - last.sinceMs) / 1000)} s`);
+        this.#beats.set(handle, { count, sinceMs: now, reported: false });
+      } else if (!last.reported && now - last.sinceMs >= this.#stalledAfterMs) {
+        last.reported = true;
+        this.#options.log("error", "a proxy thread hangs, its connections wait: restart the process", {
+          thread: handle.index,
+          silent_ms: Math.round(now - last.sinceMs),
+        });
       }
     }
   }

@@ -44,7 +44,7 @@ export function allocateProxyBlocks(process: ProcessBlocks): ProxyBlocks {
   };
 }
 
-/** A proxy thread that stops ticking hangs; the control thread replaces it. */
+/** A proxy thread that stops ticking hangs; the control thread reports it. */
 export class Heartbeats {
   readonly #words: Int32Array;
 

@@ -3,6 +3,8 @@ import { bucketBounds, MetricCells } from "../metrics/mod.ts";
 import { QueueGauge } from "../traffic/gauge.ts";
 import type { RecordBatch } from "../traffic/record.ts";
 import { reasonOf } from "../traffic/sink.ts";
+import { systemClock } from "../traffic/clock.ts";
+import { TrafficTap } from "../traffic/tap.ts";
 import { TrafficWriter } from "../traffic/writer.ts";
 import type { FromWriter, ToWriter } from "./messages.ts";
 import { threadScope } from "./thread_scope.ts";
@@ -11,6 +13,10 @@ import { CellWriterMetrics } from "./writer_metrics.ts";
 const scope = threadScope<ToWriter, FromWriter>();
 let writer: TrafficWriter | null = null;
 let gauge: QueueGauge | null = null;
+const tap = new TrafficTap(
+  systemClock,
+  (lines, skipped) => scope.postMessage({ type: "tapped", lines, skipped }),
+);
 
 scope.onmessage = async (event) => {
   const message = event.data;
@@ -29,7 +35,13 @@ scope.onmessage = async (event) => {
   const opened = writer;
   switch (message.type) {
     case "connect":
-      message.port.onmessage = (event: MessageEvent<RecordBatch>) => opened.write(event.data);
+      message.port.onmessage = (event: MessageEvent<RecordBatch>) => {
+        tap.offer(event.data);
+        opened.write(event.data);
+      };
+      break;
+    case "tap":
+      tap.recordsPerSecond = message.recordsPerSecond;
       break;
     case "reconfigure":
       try {

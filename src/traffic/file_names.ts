@@ -34,12 +34,9 @@ export function listLogFiles(directory: string): LogFile[] {
   return files.sort((a, b) => a.day < b.day ? -1 : a.day > b.day ? 1 : a.number - b.number);
 }
 
-/** Removes the files whose whole day is more than `retentionDays` ago; returns their paths. */
-export function removeExpiredFiles(directory: string, retentionDays: number, nowMs: number): string[] {
-  if (retentionDays === 0) return [];
-  const expired = listLogFiles(directory).filter((file) =>
-    dayStartMs(file.day) + DAY_MS <= nowMs - retentionDays * DAY_MS
-  );
+/** Removes the files whose whole day is before `beforeMs`; returns their paths. */
+export function removeExpiredFiles(directory: string, beforeMs: number): string[] {
+  const expired = listLogFiles(directory).filter((file) => dayStartMs(file.day) + DAY_MS <= beforeMs);
   for (const file of expired) Deno.removeSync(file.path);
   return expired.map((file) => file.path);
 }
@@ -49,4 +46,14 @@ export function dayStartMs(day: string): number {
   const start = Date.parse(`${day}T00:00:00.000Z`);
   // Date.parse takes 30 February for 2 March.
   return Number.isNaN(start) || new Date(start).toISOString().slice(0, 10) !== day ? NaN : start;
+}
+
+/** Null where there is nothing. */
+export function statOrNull(path: string): Deno.FileInfo | null {
+  try {
+    return Deno.statSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return null;
+    throw error;
+  }
 }

@@ -3,8 +3,8 @@
 import { join } from "node:path";
 import type { LoggingConfig } from "../config/model.ts";
 import { countLines, type SinkBatch, wholeLinesLength } from "./batch.ts";
-import { type Clock, utcDay } from "./clock.ts";
-import { listLogFiles, logFileName, removeExpiredFiles } from "./file_names.ts";
+import { type Clock, DAY_MS, utcDay } from "./clock.ts";
+import { listLogFiles, logFileName, removeExpiredFiles, statOrNull } from "./file_names.ts";
 import { reasonOf, type Sink, SinkWriteError, TrafficOpenError } from "./sink.ts";
 
 /** A torn line is looked for in this much of a file's end; a longer one is left as it is. */
@@ -65,7 +65,8 @@ export class FileSink implements Sink {
   }
 
   maintain(retentionDays: number): void {
-    removeExpiredFiles(this.#options.directory, retentionDays, this.#clock.now());
+    if (retentionDays === 0) return;
+    removeExpiredFiles(this.#options.directory, this.#clock.now() - retentionDays * DAY_MS);
   }
 
   close(): void {
@@ -151,13 +152,4 @@ function cutTornLine(file: Deno.FsFile, size: number): number {
   if (whole === read || (whole === 0 && size > LONGEST_LINE)) return 0;
   file.truncateSync(size - (read - whole));
   return read - whole;
-}
-
-function statOrNull(path: string): Deno.FileInfo | null {
-  try {
-    return Deno.statSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return null;
-    throw error;
-  }
 }

@@ -35,6 +35,7 @@ const MIGRATIONS: readonly string[] = [
      worker INTEGER NOT NULL
    );
    CREATE INDEX traffic_logs_timestamp ON traffic_logs (timestamp);
+   CREATE INDEX traffic_logs_created_at ON traffic_logs USING brin (created_at);
    CREATE TABLE traffic_summary (
      date DATE PRIMARY KEY,
      total_requests BIGINT NOT NULL,

@@ -31,7 +31,7 @@ const MIGRATIONS: readonly string[] = [
      response_size INTEGER NOT NULL,
      user_agent TEXT,
      error_message TEXT,
-     created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+     created_at TEXT NOT NULL,
      request_id TEXT NOT NULL,
      route TEXT,
      upstream_ms REAL,
@@ -71,6 +71,8 @@ export function openForWriting(path: string): DatabaseSync {
       database.exec("PRAGMA journal_mode = WAL");
       // In WAL mode NORMAL survives a crash of the program; a power cut may cost the last transactions.
       database.exec("PRAGMA synchronous = NORMAL");
+      // A checkpoint every 16 MiB instead of every 4: fewer waits for the disk.
+      database.exec("PRAGMA wal_autocheckpoint = 4096");
       database.exec("PRAGMA journal_size_limit = 67108864");
       migrate(database);
       return database;

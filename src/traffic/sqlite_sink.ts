@@ -3,13 +3,15 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { SinkBatch } from "./batch.ts";
 import { type Clock, DAY_MS, utcDay } from "./clock.ts";
-import { cleanRow, COLUMN_NAMES } from "./columns.ts";
+import { cleanRows, COLUMN_NAMES } from "./columns.ts";
 import { isError, type TrafficRow } from "./record.ts";
 import { reasonOf, type Sink, SinkWriteError, TrafficOpenError } from "./sink.ts";
 import { openForWriting } from "./sqlite_schema.ts";
 
-/** Rows removed in one transaction; the batches that wait meanwhile wait about 20 ms. */
+/** Rows removed in one transaction; between two of them the batches that came meanwhile are written. */
 const ROWS_PER_DELETE = 5_000;
+
+const MOST_KNOWN_IPS = 20_000;
 
 interface OpenDatabase {
   database: DatabaseSync;
@@ -34,6 +36,8 @@ export class SqliteSink implements Sink {
   readonly #path: string;
   readonly #clock: Clock;
   #open: OpenDatabase | null = null;
+  /** Days with addresses that are in `traffic_client_ips` for certain, so that it is not asked for each record. */
+  #knownIps = new Set<string>();
 
   /** `path` is a file or `:memory:`. */
   constructor(path: string, clock: Clock) {
@@ -45,12 +49,13 @@ export class SqliteSink implements Sink {
     // What is in memory would be gone with its connection.
     if (this.#open !== null && this.#path === ":memory:") return;
     this.close();
+    this.#knownIps.clear();
     const database = openForWriting(this.#path);
     this.#open = {
       database,
       insert: database.prepare(
-        `INSERT INTO traffic_logs (${COLUMN_NAMES.join(", ")})
-         VALUES (${COLUMN_NAMES.map(() => "?").join(", ")}) ON CONFLICT (id) DO NOTHING`,
+        `INSERT INTO traffic_logs (${COLUMN_NAMES.join(", ")}, created_at)
+         VALUES (${COLUMN_NAMES.map(() => "?").join(", ")}, ?) ON CONFLICT (id) DO NOTHING`,
       ),
       addIp: database.prepare(
         "INSERT INTO traffic_client_ips (date, client_ip) VALUES (?, ?) ON CONFLICT DO NOTHING",
@@ -79,7 +84,11 @@ export class SqliteSink implements Sink {
       if (this.#open === null || this.#inode() !== this.#open.ino) this.open();
       const open = this.#open;
       if (open === null) throw new TrafficOpenError("unreachable", `${this.#path} is closed`);
-      transaction(open.database, () => this.#insert(open, batch.rows));
+      const rows = cleanRows(batch);
+      const newlyKnown = transaction(open.database, () => this.#insert(open, rows));
+      // Not before the commit: what is rolled back is not in the table.
+      if (this.#knownIps.size > MOST_KNOWN_IPS) this.#knownIps.clear();
+      for (const known of newlyKnown) this.#knownIps.add(known);
     } catch (error) {
       throw new SinkWriteError(`cannot write to ${this.#path}: ${reasonOf(error)}`, 0, { cause: error });
     }
@@ -98,20 +107,26 @@ export class SqliteSink implements Sink {
     this.#open = null;
   }
 
-  #insert(open: OpenDatabase, rows: TrafficRow[]): void {
+  #insert(open: OpenDatabase, rows: TrafficRow[]): string[] {
     const days = new Map<string, DayTotals>();
-    for (const dirty of rows) {
-      const row = cleanRow(dirty);
-      const { changes } = open.insert.run(...COLUMN_NAMES.map((name) => row[name]));
+    const now = new Date(this.#clock.now()).toISOString();
+    for (const row of rows) {
+      const { changes } = open.insert.run(...COLUMN_NAMES.map((name) => row[name]), now);
       // Only what is new counts: a replayed record is in the summary already.
       if (Number(changes) > 0) addTo(days, row);
     }
-    const updatedAt = new Date(this.#clock.now()).toISOString();
+    const newlyKnown: string[] = [];
     for (const [date, day] of days) {
       let newIps = 0;
-      for (const ip of day.ips) newIps += Number(open.addIp.run(date, ip).changes);
-      open.addToDay.run(date, day.requests, day.errors, day.durationUs, day.bytes, newIps, updatedAt);
+      for (const ip of day.ips) {
+        const known = `${date} ${ip}`;
+        if (this.#knownIps.has(known)) continue;
+        newlyKnown.push(known);
+        newIps += Number(open.addIp.run(date, ip).changes);
+      }
+      open.addToDay.run(date, day.requests, day.errors, day.durationUs, day.bytes, newIps, now);
     }
+    return newlyKnown;
   }
 
   #inode(): number | null {
@@ -164,11 +179,12 @@ export async function removeExpiredRows(
   return removed;
 }
 
-function transaction(database: DatabaseSync, run: () => void): void {
+function transaction<T>(database: DatabaseSync, run: () => T): T {
   database.exec("BEGIN IMMEDIATE");
   try {
-    run();
+    const result = run();
     database.exec("COMMIT");
+    return result;
   } catch (error) {
     // A full disk ends the transaction by itself, and a second ROLLBACK would hide the reason.
     if (database.isTransaction) database.exec("ROLLBACK");

@@ -155,7 +155,6 @@ export const ENGLISH = {
   "filter.until": "Until (ago or time)",
   "filter.host": "Host",
   "filter.path": "Path (begins with)",
-  "filter.method": "Method",
   "filter.status": "Status",
   "filter.target": "Target",
   "filter.client_ip": "Client IP",

@@ -153,7 +153,6 @@ export const CHINESE: Record<MessageKey, string> = {
   "filter.until": "止（多久以前或时间）",
   "filter.host": "主机",
   "filter.path": "路径前缀",
-  "filter.method": "方法",
   "filter.status": "状态码",
   "filter.target": "后端",
   "filter.client_ip": "客户端 IP",

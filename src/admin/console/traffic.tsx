@@ -17,7 +17,6 @@ const MAX_LIVE_ROWS = 300;
 /** Both of the live tail and of the search. */
 const FILTERS = [
   "status",
-  "method",
   "host",
   "path",
   "target",
@@ -29,7 +28,6 @@ type Filter = typeof FILTERS[number];
 
 const EXAMPLES: Record<Filter, string> = {
   status: "5xx",
-  method: "GET",
   host: "example.com",
   path: "/api/",
   target: "backend1",
@@ -37,8 +35,6 @@ const EXAMPLES: Record<Filter, string> = {
   min_duration: "100",
   request_id: "018f…",
 };
-
-const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 /** Questions that are asked most, one press away. */
 const PRESETS: { title: MessageKey; query: TrafficQuery }[] = [
@@ -224,7 +220,6 @@ function FilterForm(
   }, [query.value]);
   const set = (name: keyof TrafficQuery, value: string) => draft.value = { ...draft.value, [name]: value };
   const suggestions: Partial<Record<keyof TrafficQuery, string[]>> = {
-    method: METHODS,
     status: ["2xx", "3xx", "4xx", "5xx"],
     target: live.status.value?.targets.map(({ name }) => name),
     since: ["1m", "15m", "1h", "24h"],

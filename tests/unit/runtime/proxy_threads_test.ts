@@ -1,0 +1,126 @@
+/** Proxy threads on real Workers and sockets: what happens when one dies. */
+import assert from "node:assert/strict";
+import { SlotAllocator } from "../../../src/balancing/slots.ts";
+import { TargetTable } from "../../../src/balancing/target_table.ts";
+import { checkConfig } from "../../../src/config/check.ts";
+import { bucketBounds, FAMILIES, MetricRegistry } from "../../../src/metrics/mod.ts";
+import { ProxyThreads } from "../../../src/runtime/proxy_threads.ts";
+import { allocateProcessBlocks } from "../../../src/runtime/shared_memory.ts";
+import { eventually } from "../../support/eventually.ts";
+import { freePort } from "../../support/ports.ts";
+import { ok, RawClient, RawUpstream } from "../../support/upstream.ts";
+
+/** Two threads before one upstream, and the parts around them that a supervisor would hold. */
+async function start(upstream: RawUpstream, stalledAfterMs?: number) {
+  const port = freePort();
+  const checked = await checkConfig(
+    `[server]\nbind_address = "127.0.0.1:${port}"\nworkers = 2\n[logging]\nenabled = false\n
+[[targets.targets]]\nname = "one"\nurl = "${upstream.url}"\n`,
+    { path: "test.toml" },
+  );
+  assert.ok(checked.ok);
+  const { config } = checked;
+  const blocks = allocateProcessBlocks();
+  const table = new TargetTable(blocks.targets);
+  const registry = new MetricRegistry(bucketBounds({}));
+  const log: string[] = [];
+  let restarts = 0;
+  let id = 0;
+  const threads = new ProxyThreads({
+    blocks,
+    registry,
+    log: (_level, message, fields) => log.push(`${message} ${JSON.stringify(fields)}`),
+    connectWriter: () => null,
+    onRestart: () => restarts++,
+    nextThreadId: () => ++id,
+    entry: new URL("../../support/mortal_proxy_thread.ts", import.meta.url),
+    stalledAfterMs,
+  });
+  const targets = new SlotAllocator(table).assign(config.targets.targets);
+  await threads.start({ generation: 1, config, targets, rotation: 0 });
+  const requests = () => {
+    const family = registry.gather().find(({ family }) => family.name === FAMILIES.requests.name);
+    return family?.kind === "scalar" ? family.series.reduce((sum, { value }) => sum + value, 0) : 0;
+  };
+  return { port, threads, table, slot: targets[0].slot, log, requests, restarts: () => restarts };
+}
+
+function kill(thread: string, how: "throw" | "pause"): void {
+  const channel = new BroadcastChannel("mortal");
+  channel.postMessage({ thread, how });
+  channel.close();
+}
+
+async function get(port: number, path = "/"): Promise<string> {
+  using client = await RawClient.connect(port);
+  await client.send(`GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`);
+  return await client.readUntil(/hello$/);
+}
+
+Deno.test("a thread that throws is replaced, logged and counted; the others serve, counts stay right", async () => {
+  const held = Promise.withResolvers<void>();
+  await using upstream = new RawUpstream((request) =>
+    request.target === "/hold" ? () => held.promise : ok("hello")
+  );
+  const run = await start(upstream);
+  try {
+    for (let i = 0; i < 20; i++) await get(run.port);
+    const before = run.requests();
+    assert.equal(before, 20);
+    // Requests in flight in both threads: those of the dying one must not stay counted.
+    const clients = await Promise.all(Array.from({ length: 12 }, () => RawClient.connect(run.port)));
+    for (const client of clients) await client.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
+    await eventually("all are in flight", () => run.table.active(run.slot) === 12);
+    kill("proxy-0", "throw");
+    await eventually("it is counted", () => run.restarts() === 1);
+    assert.match(run.log.join("\n"), /died and is replaced.*"thread":0.*told to die/);
+    await eventually("two threads run again", () => run.threads.running === 2);
+    const left = run.table.active(run.slot);
+    assert.ok(left < 12, `${left} still counted`);
+    for (let i = 0; i < 20; i++) await get(run.port);
+    assert.ok(run.requests() >= before + 20);
+    for (const client of clients) client.socket.close();
+    held.resolve();
+    await eventually("nothing is in flight", () => run.table.active(run.slot) === 0);
+  } finally {
+    held.resolve();
+    run.threads.end();
+  }
+});
+
+Deno.test("a thread whose heartbeat stops is reported, once", async () => {
+  await using upstream = new RawUpstream(() => ok("hello"));
+  const run = await start(upstream, 300);
+  try {
+    kill("proxy-1", "pause");
+    await eventually("it is said", () => run.log.some((line) => /hangs.*"thread":1/.test(line)));
+    await eventually("it beats again", () => run.log.some((line) => /woke up/.test(line)));
+    assert.equal(run.log.filter((line) => /hangs/.test(line)).length, 1);
+    for (let i = 0; i < 10; i++) await get(run.port);
+  } finally {
+    run.threads.end();
+  }
+});
+
+Deno.test("a change that one thread cannot prepare leaves all on the old configuration", async () => {
+  await using upstream = new RawUpstream(() => ok("hello"));
+  const run = await start(upstream);
+  try {
+    const blocker = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const checked = await checkConfig(
+      `[server]\nbind_address = "127.0.0.1:${blocker.addr.port}"\nworkers = 2\n
+[[targets.targets]]\nname = "one"\nurl = "${upstream.url}"\n`,
+      { path: "test.toml" },
+    );
+    assert.ok(checked.ok);
+    const targets = [{ slot: run.slot, config: checked.config.targets.targets[0] }];
+    await assert.rejects(
+      run.threads.change({ generation: 2, config: checked.config, targets, rotation: 0 }),
+      (fault: Error & { reason: string }) => fault.reason === "bind",
+    );
+    blocker.close();
+    for (let i = 0; i < 10; i++) await get(run.port);
+  } finally {
+    run.threads.end();
+  }
+});
