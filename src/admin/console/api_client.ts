@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 /** The admin API as the console calls it: typed answers, and faults that say what the server said. */
 import type {
   AdminEvents,

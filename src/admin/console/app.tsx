@@ -1,8 +1,7 @@
-/// <reference lib="dom" />
 /** The frame of the page: navigation, state of the whole, preferences, and the view that was asked for. */
 import { useSignal } from "@preact/signals";
 import type { ComponentType } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import type { OverallStatus } from "../api.ts";
 import { Configuration } from "./config.tsx";
 import { faultText, useConsole } from "./context.ts";
@@ -43,6 +42,9 @@ export function App() {
   useEffect(() => {
     document.title = `${t(`nav.${current}`)} · Dispa`;
   });
+  const tab = useRef<HTMLAnchorElement>(null);
+  // Where the window is narrow the navigation scrolls sideways.
+  useEffect(() => tab.current?.scrollIntoView({ block: "nearest", inline: "nearest" }), [current]);
   const inside = may("viewer");
   return (
     <>
@@ -58,16 +60,21 @@ export function App() {
         {t("skip")}
       </a>
       <header class="top">
-        <a class="brand" href="#/overview">
+        <a class="brand" href="#/overview" aria-label="Dispa">
           <svg viewBox="0 0 32 32" aria-hidden="true">
             <path d="M5 16h8m0 0 6-8h8m-14 8 6 8h8m-14-8h14" />
           </svg>
-          Dispa
+          <span class="brand-name">Dispa</span>
         </a>
         {inside && (
           <nav aria-label={t("nav")}>
             {VIEWS.map(({ name }) => (
-              <a key={name} href={`#/${name}`} aria-current={name === current ? "page" : undefined}>
+              <a
+                key={name}
+                ref={name === current ? tab : undefined}
+                href={`#/${name}`}
+                aria-current={name === current ? "page" : undefined}
+              >
                 {t(`nav.${name}`)}
               </a>
             ))}

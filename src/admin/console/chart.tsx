@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 /** A line chart over time: uPlot draws it, the legend beside it says the numbers. */
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
@@ -13,7 +12,7 @@ export interface ChartSeries {
   values: (number | null)[];
 }
 
-const HEIGHT_PX = 180;
+const HEIGHT_PX = 170;
 const SHORTEST_SPAN_SECONDS = 60;
 const NARROW_AXIS_PX = 58;
 
@@ -114,7 +113,7 @@ function options(
       y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] },
     },
     axes: [
-      { ...axis, space: 90, size: 26, values: (_, ticks) => ticks.map(clock) },
+      { ...axis, space: 90, size: 22, values: (_, ticks) => ticks.map(clock) },
       { ...axis, size: NARROW_AXIS_PX, space: 36, values: (_, ticks) => ticks.map(format) },
     ],
     series: [

@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 /** The configuration: edited and checked, its history, and what is in effect. */
 import { type Signal, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";

@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 /** A text area with line numbers, and the problems of the text at their lines. */
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";

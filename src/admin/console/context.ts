@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 /** What every view is given. */
 import { computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
 import { createContext } from "preact";

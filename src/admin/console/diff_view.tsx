@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 /** A change of a text, line by line. */
 import type { DiffLine } from "../api.ts";
 import { useConsole } from "./context.ts";

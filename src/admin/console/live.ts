@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 /** What the server tells by itself: a sample a second, changes of targets and of the configuration. */
 import { type Signal, signal } from "@preact/signals";
 import type { ConfigState, Sample, Status, Target } from "../api.ts";
@@ -70,7 +69,12 @@ export class Live {
   #open(): void {
     this.#events = this.#api.events({
       on: {
-        sample: (sample) => this.samples.value = [...this.samples.value, sample].slice(-MAX_SAMPLES),
+        sample: (sample) => {
+          // The first after a pause has nothing to be compared with: its rates are no rates.
+          if (sample.interval_ms > 0) {
+            this.samples.value = [...this.samples.value, sample].slice(-MAX_SAMPLES);
+          }
+        },
         target: (target) => {
           this.updateTarget(target);
           this.refresh();

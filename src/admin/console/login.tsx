@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 /** The login: one of the tokens that Dispa was started with. */
 import { useSignal } from "@preact/signals";
 import { faultText, useConsole } from "./context.ts";

@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 /** The console's start: one instance of everything, handed down by context. */
 import { effect } from "@preact/signals";
 import { render } from "preact";

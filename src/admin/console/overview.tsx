@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 /** How it goes now: rates, latency, connections, memory, threads, parts. */
 import type { Component, Components, Sample } from "../api.ts";
 import { Chart, type ChartSeries } from "./chart.tsx";

@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 /** Counters of plugins, of what security refused, of the traffic log; and who changed what. */
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";

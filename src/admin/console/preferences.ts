@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 /** What the browser remembers of its user: language and theme. */
 import { effect, type Signal, signal } from "@preact/signals";
 

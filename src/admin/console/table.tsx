@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 /** A table that turns into a list of cards where the window is narrow. */
 import type { ComponentChildren } from "preact";
 
@@ -27,7 +26,7 @@ export function Table<Row>(
         <thead>
           <tr>
             {columns.map(({ key, title, numeric }) => (
-              <th key={key} scope="col" class={numeric === true ? "numeric" : ""}>{title}</th>
+              <th key={key} scope="col" class={`col-${key}${numeric === true ? " numeric" : ""}`}>{title}</th>
             ))}
           </tr>
         </thead>

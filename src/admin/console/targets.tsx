@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 /** The targets: health, share of the traffic, latency, and what an operator may do to them. */
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
@@ -10,7 +9,7 @@ import * as format from "./format.ts";
 import { type Column, Table } from "./table.tsx";
 import { Badge, Bar, Confirm, Dialog, Empty, Section, type Tone } from "./widgets.tsx";
 
-const SHARE_SAMPLES = 10;
+const SHARE_SAMPLES = 5;
 const LATENCY_WINDOW = "5m";
 const LATENCY_INTERVAL_MS = 10_000;
 const SERIES_COLORS = 6;
@@ -83,7 +82,7 @@ export function Targets() {
       cell: (target) => (
         <>
           <span class={target.errors > 0 ? "tone-bad" : ""}>{format.number(target.errors)}</span>
-          <span class="sub">{t("target.ofRequests", { n: format.number(target.requests) })}</span>
+          <span class="sub">{t("target.answers", { n: format.number(target.requests) })}</span>
         </>
       ),
     },

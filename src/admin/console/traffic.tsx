@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 /** The traffic log: as it grows, or searched; any record can be opened. */
 import { type Signal, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
@@ -88,11 +87,25 @@ function LiveTail({ query, opened }: ListProps) {
   const records = useSignal<TrafficRecord[]>([]);
   const skipped = useSignal(0);
   const paused = useSignal(false);
+  /** While somebody points at a row or has the focus in one, rows do not move: new ones wait here. */
+  const waiting = useSignal<TrafficRecord[]>([]);
+  const held = useRef(false);
+  const add = (newest: TrafficRecord[], to: Signal<TrafficRecord[]>) =>
+    to.value = [...newest, ...to.value].slice(0, MAX_LIVE_ROWS);
+  const hold = () => {
+    held.current = true;
+  };
+  const release = () => {
+    held.current = false;
+    add(waiting.value, records);
+    waiting.value = [];
+  };
   const ended = useSignal(false);
   const filters = Object.fromEntries(FILTERS.map((name) => [name, query.value[name]]));
   const key = JSON.stringify(filters);
   useEffect(() => {
     records.value = [];
+    waiting.value = [];
     skipped.value = 0;
     ended.value = false;
   }, [key]);
@@ -101,7 +114,7 @@ function LiveTail({ query, opened }: ListProps) {
     const source = api.liveTraffic(filters, {
       on: {
         records: (event) => {
-          records.value = [...event.records.toReversed(), ...records.value].slice(0, MAX_LIVE_ROWS);
+          add(event.records.toReversed(), held.current ? waiting : records);
           skipped.value += event.skipped;
         },
         lost: () => skipped.value++,
@@ -122,7 +135,9 @@ function LiveTail({ query, opened }: ListProps) {
         <div class="card-head">
           <h2>
             <span class={`dot ${paused.value ? "dot-neutral" : "dot-good"}`} aria-hidden="true" />
-            {t(paused.value ? "traffic.paused" : "traffic.following")}
+            {waiting.value.length > 0
+              ? t("traffic.held", { n: format.number(waiting.value.length) })
+              : t(paused.value ? "traffic.paused" : "traffic.following")}
           </h2>
           <div class="actions">
             <button type="button" aria-pressed={paused.value} onClick={() => paused.value = !paused.value}>
@@ -135,7 +150,11 @@ function LiveTail({ query, opened }: ListProps) {
         {ended.value && <Fault>{t("traffic.refused")}</Fault>}
         {records.value.length === 0
           ? <Empty>{t("traffic.waiting")}</Empty>
-          : <Records records={records.value} opened={opened} />}
+          : (
+            <div onMouseEnter={hold} onMouseLeave={release} onFocusIn={hold} onFocusOut={release}>
+              <Records records={records.value} opened={opened} />
+            </div>
+          )}
       </section>
     </>
   );

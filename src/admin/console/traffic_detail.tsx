@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 /** One request in full: where its time went, and why it went where it went. */
 import type { TrafficRecord } from "../api.ts";
 import { type Console, useConsole } from "./context.ts";
@@ -14,7 +13,7 @@ export function TrafficDetail({ record, onClose }: { record: TrafficRecord; onCl
     [t("record.id"), record.id],
     [t("filter.client_ip"), record.client_ip],
     [t("filter.host"), record.host || format.MISSING],
-    [t("filter.path"), record.path],
+    [t("record.path"), record.path],
     [t("record.protocol"), record.protocol],
     [t("record.userAgent"), record.user_agent ?? format.MISSING],
     [t("record.requestSize"), format.bytes(record.request_size)],

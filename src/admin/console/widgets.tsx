@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 /** Small parts that several views are made of. */
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";

@@ -7,10 +7,10 @@ import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import uPlotCss from "uplot/dist/uPlot.min.css" with { type: "text" };
 
-const FOLDER = fileURLToPath(new URL("./", import.meta.url));
-const API = fileURLToPath(new URL("../api.ts", import.meta.url));
-const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
-const OUTPUT = fileURLToPath(new URL("../console_assets.ts", import.meta.url));
+const FOLDER = fileURLToPath(new URL("./console/", import.meta.url));
+const API = fileURLToPath(new URL("./api.ts", import.meta.url));
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const OUTPUT = fileURLToPath(new URL("./console_assets.ts", import.meta.url));
 
 /** The packages that end up in the bundle. */
 const PACKAGES = ["preact", "@preact/signals", "uplot"];
@@ -34,7 +34,7 @@ export async function sourceHash(): Promise<string> {
 
 /** Whether the committed module is of the sources as they are. */
 export async function isStale(): Promise<boolean> {
-  const { CONSOLE_SOURCE_HASH } = await import("../console_assets.ts");
+  const { CONSOLE_SOURCE_HASH } = await import("./console_assets.ts");
   return CONSOLE_SOURCE_HASH !== await sourceHash();
 }
 
