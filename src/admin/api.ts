@@ -404,7 +404,7 @@ export const LIVE_RECORDS_PER_SECOND = 200;
 
 /** Server-sent events of /admin/events: the `event:` field and what its `data:` parses to. */
 export interface AdminEvents {
-  /** Once a second; the first at once, with zero rates. */
+  /** Once a second, and at once the last one there is. */
   sample: Sample;
   /** After a change of a target: its health, an operator's action, a reload. */
   target: Target;
@@ -464,4 +464,25 @@ export interface AuditEntry {
 /** Newest first. */
 export interface AuditEntries {
   entries: AuditEntry[];
+}
+
+/** The bodies that the OpenAPI document describes, by their names. */
+export interface Schemas {
+  Failure: Failure;
+  Session: Session;
+  LoginRequest: LoginRequest;
+  Status: Status;
+  Targets: Targets;
+  TargetAction: TargetAction;
+  TargetChanged: TargetChanged;
+  ConfigChecked: ConfigChecked;
+  ConfigApplied: ConfigApplied;
+  ConfigJson: ConfigJson;
+  ConfigHistory: ConfigHistory;
+  ConfigDiff: ConfigDiff;
+  RollbackRequest: RollbackRequest;
+  TrafficRecords: TrafficRecords;
+  TrafficStats: TrafficStats;
+  Sample: Sample;
+  AuditEntries: AuditEntries;
 }

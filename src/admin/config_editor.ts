@@ -65,7 +65,11 @@ export class ConfigEditor {
     return this.#inTurn(async () => {
       const current = await this.#current(etag);
       const checked = await this.#check(text, current, editor);
-      return { valid: true, warnings: checked.warnings, diff: await this.#diff(current, checked.text) };
+      return {
+        valid: true,
+        warnings: checked.warnings,
+        diff: await this.#diff(await this.#shown(current), checked.text),
+      };
     });
   }
 
@@ -103,7 +107,8 @@ export class ConfigEditor {
 
   /** From an earlier version to the file as it is. */
   async versionDiff(id: string): Promise<DiffLine[]> {
-    return await this.#diff(await this.#versionText(id), await this.#fileText() ?? this.#source.text());
+    const current = await this.#fileText() ?? this.#source.text();
+    return await this.#diff(await this.#versionText(id), await this.#shown(current));
   }
 
   async #versionText(id: string): Promise<string> {
@@ -113,7 +118,8 @@ export class ConfigEditor {
   }
 
   async #check(text: string, current: string, editor: Editor, masked = true): Promise<Checked> {
-    const unmasked = masked ? await unmaskSecrets(text, current, this.#fingerprint) : null;
+    const shown = await this.#shown(current);
+    const unmasked = masked ? await unmaskSecrets(text, shown, this.#fingerprint) : null;
     if (unmasked !== null && unmasked.unknown.length > 0) {
       throw invalid(unmasked.unknown.map(({ offset, path }) => ({
         severity: "error",
@@ -131,10 +137,10 @@ export class ConfigEditor {
     }
     const { path, load } = this.#source;
     const result = await checkConfig(full, { ...load, path });
-    const shown = (problem: Problem) => shownProblem(problem, path, unmasked?.edits ?? null);
-    if (!result.ok) throw invalid([...result.problems, ...result.warnings].map(shown));
-    await this.#requireRole(editor, result.config, current, full);
-    return { text: full, warnings: result.warnings.map(shown) };
+    const say = (problem: Problem) => problemSent(problem, path, unmasked?.edits ?? null);
+    if (!result.ok) throw invalid([...result.problems, ...result.warnings].map(say));
+    await this.#requireRole(editor, result.config, shown, full);
+    return { text: full, warnings: result.warnings.map(say) };
   }
 
   /**
@@ -215,6 +221,11 @@ export class ConfigEditor {
     return text ?? this.#source.text();
   }
 
+  /** What `read` shows where the file holds this text. */
+  async #shown(text: string): Promise<string> {
+    return await maskSecrets(text, this.#fingerprint) === null ? this.#source.text() : text;
+  }
+
   async #fileText(): Promise<string | null> {
     const file = await readConfigText(this.#source.path);
     return file.ok ? file.text : null;
@@ -252,7 +263,7 @@ export class ConfigEditor {
 }
 
 /** In the positions of the text that was sent, which has masks where the checked one has secrets. */
-function shownProblem(problem: Problem, path: string, edits: TextEdits | null): ConfigProblem {
+function problemSent(problem: Problem, path: string, edits: TextEdits | null): ConfigProblem {
   const { severity, line, column, key, message, source } = problem;
   if (source !== path) {
     return { severity, line: null, column: null, key, message: `${source} ${key}: ${message}` };

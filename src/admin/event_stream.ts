@@ -38,7 +38,6 @@ export class EventStream {
       cancel: () => this.#end(),
     }, { highWaterMark: 1 });
     this.#heartbeat = setInterval(() => this.#beat(), options.heartbeatMs ?? HEARTBEAT_MS);
-    Deno.unrefTimer(this.#heartbeat);
   }
 
   /** Never waits: what the client has no time for is left out. */

@@ -24,6 +24,7 @@ export class Sampler {
   readonly #send: SendEvent;
   #timer: ReturnType<typeof setInterval> | undefined;
   #last: Reading | null = null;
+  #newest: Sample | null = null;
 
   constructor(source: AdminSource, send: SendEvent) {
     this.#source = source;
@@ -33,13 +34,19 @@ export class Sampler {
   start(): void {
     if (this.#timer !== undefined) return;
     this.#timer = setInterval(() => this.sample(), EVERY_MS);
-    Deno.unrefTimer(this.#timer);
   }
 
   stop(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
     this.#last = null;
+    this.#newest = null;
+  }
+
+  /** To who has just begun to watch: the last sample; an extra one would cut the second of all others short. */
+  greet(send: (sample: Sample) => void): void {
+    if (this.#newest === null) this.sample();
+    else send(this.#newest);
   }
 
   /** Sends what has happened since the last sample, and what has changed. */
@@ -86,6 +93,7 @@ export class Sampler {
         active_requests: target.active_requests,
       })),
     };
+    this.#newest = sample;
     this.#send("sample", sample);
     for (const target of now.targets) {
       const old = before.get(target.name);

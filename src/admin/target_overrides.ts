@@ -87,8 +87,6 @@ export class TargetOverrides {
     clearTimeout(override.forced?.timer);
     if (override.forced === null) this.#checked.set(override.slot, this.table.state(override.slot));
     const timer = setTimeout(() => this.unforce(target), durationMs);
-    // A forced state must not keep a program alive that is done otherwise.
-    Deno.unrefTimer(timer);
     override.forced = { state, untilMs: Date.now() + durationMs, timer };
     const forced = state === "healthy" ? TargetState.Healthy : TargetState.Unhealthy;
     this.table.setState(override.slot, forced);

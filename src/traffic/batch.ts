@@ -1,32 +1,46 @@
-/** A batch of records inside the writer: the lines as they came, decoded or encoded only if a sink asks. */
+/** A batch of records inside the writer: UTF-8 lines as they came, made text or rows only if a sink asks. */
 
 import { decodeLines, type TrafficRow } from "./record.ts";
 
 const NEWLINE = 10;
 const encoder = new TextEncoder();
+const decoder = new TextDecoder();
 
 export class SinkBatch {
-  #bytes: Uint8Array<ArrayBuffer> | null = null;
+  /** `count` whole NDJSON lines in UTF-8, each ended by `\n`. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  #lines: string | null = null;
   #rows: TrafficRow[] | null = null;
 
-  /** `lines`: `count` whole NDJSON lines, each ended by `\n`. */
-  constructor(readonly lines: string, readonly count: number) {}
+  constructor(content: Uint8Array<ArrayBuffer> | string, readonly count: number) {
+    this.bytes = typeof content === "string" ? encoder.encode(content) : content;
+  }
 
   static join(batches: SinkBatch[]): SinkBatch {
     if (batches.length === 1) return batches[0];
     let count = 0;
-    for (const batch of batches) count += batch.count;
-    return new SinkBatch(batches.map((batch) => batch.lines).join(""), count);
+    let size = 0;
+    for (const batch of batches) {
+      count += batch.count;
+      size += batch.size;
+    }
+    const bytes = new Uint8Array(size);
+    let at = 0;
+    for (const batch of batches) {
+      bytes.set(batch.bytes, at);
+      at += batch.size;
+    }
+    return new SinkBatch(bytes, count);
   }
 
-  /** Size for queue bounds, in characters (see `QueueGauge`). */
+  /** Size for queue bounds, in bytes. */
   get size(): number {
-    return this.lines.length;
+    return this.bytes.length;
   }
 
-  /** The lines in UTF-8. */
-  get bytes(): Uint8Array<ArrayBuffer> {
-    return this.#bytes ??= encoder.encode(this.lines);
+  /** The lines as text. */
+  get lines(): string {
+    return this.#lines ??= decoder.decode(this.bytes);
   }
 
   /** The records decoded; shorter than `count` where a line is not a whole record. */
@@ -38,8 +52,8 @@ export class SinkBatch {
   skip(count: number): SinkBatch {
     if (count === 0) return this;
     let start = 0;
-    for (let skipped = 0; skipped < count; skipped++) start = this.lines.indexOf("\n", start) + 1;
-    return new SinkBatch(this.lines.slice(start), this.count - count);
+    for (let skipped = 0; skipped < count; skipped++) start = this.bytes.indexOf(NEWLINE, start) + 1;
+    return new SinkBatch(this.bytes.subarray(start), this.count - count);
   }
 }
 

@@ -15,14 +15,21 @@ export interface RecordBufferOptions {
 
 /** The one method of a MessagePort that is used. */
 export interface BatchPort {
-  postMessage(batch: RecordBatch): void;
+  postMessage(batch: RecordBatch, transfer: Transferable[]): void;
 }
+
+const encoder = new TextEncoder();
 
 export class RecordBuffer {
   #port: BatchPort;
   readonly #gauge: QueueGauge;
   #options: RecordBufferOptions;
-  #lines = "";
+  /**
+   * Lines are encoded as they come: collected as strings they would be ropes of dozens of pieces that live
+   * just long enough to be copied by each garbage collection (measured: 10 µs a request against 4).
+   */
+  #block = new Uint8Array(FLUSH_AT_BYTES);
+  #used = 0;
   #count = 0;
 
   constructor(port: BatchPort, gauge: QueueGauge, options: RecordBufferOptions) {
@@ -33,25 +40,47 @@ export class RecordBuffer {
 
   /** Takes one encoded record (a line with its `\n`). Never waits and never throws for a full queue. */
   add(line: string): void {
-    this.#lines += line;
-    this.#count++;
-    if (this.#lines.length >= FLUSH_AT_BYTES) this.flush();
+    const { read, written } = encoder.encodeInto(line, this.#block.subarray(this.#used));
+    if (read === line.length) {
+      this.#used += written;
+      this.#count++;
+      return;
+    }
+    if (this.#used > 0) {
+      this.flush();
+      this.add(line);
+    } else {
+      this.#post(encoder.encode(line), 1);
+    }
   }
 
   /** Posts what is collected. The thread calls it every `logging.flushIntervalMs`, and before it ends. */
   flush(): void {
     if (this.#count === 0) return;
-    const batch: RecordBatch = { type: "records", lines: this.#lines, count: this.#count };
-    this.#lines = "";
+    const block = this.#block;
+    const used = this.#used;
+    const count = this.#count;
+    this.#used = 0;
     this.#count = 0;
+    if (used > FLUSH_AT_BYTES / 2) {
+      this.#block = new Uint8Array(FLUSH_AT_BYTES);
+      this.#post(block.subarray(0, used), count);
+    } else {
+      this.#post(block.slice(0, used), count);
+    }
+  }
+
+  /** @param bytes are given away, their buffer with them */
+  #post(bytes: Uint8Array<ArrayBuffer>, count: number): void {
+    const batch: RecordBatch = { type: "records", bytes, count };
     if (this.#options.overflow === "block") {
       // These requests are answered already; `ready` is what holds the next ones back.
-      this.#gauge.reserve(batch.lines.length);
-    } else if (!this.#gauge.tryReserve(batch.lines.length, this.#options.maxQueueBytes)) {
-      this.#gauge.countDropped(batch.count);
+      this.#gauge.reserve(bytes.length);
+    } else if (!this.#gauge.tryReserve(bytes.length, this.#options.maxQueueBytes)) {
+      this.#gauge.countDropped(count);
       return;
     }
-    this.#port.postMessage(batch);
+    this.#port.postMessage(batch, [bytes.buffer]);
   }
 
   /**

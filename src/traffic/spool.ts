@@ -75,7 +75,7 @@ export class Spool implements Backlog {
       this.#shown = bytes.subarray(0, wholeLinesLength(bytes));
       // What has no newline is the line that a crash has torn.
       if (this.#shown.length > 0) {
-        return new SinkBatch(new TextDecoder().decode(this.#shown), countLines(this.#shown));
+        return new SinkBatch(this.#shown.slice(), countLines(this.#shown));
       }
       this.#removeOldest();
     }

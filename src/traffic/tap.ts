@@ -38,14 +38,17 @@ export class TrafficTap {
     this.#skipped += batch.count - taken;
     if (taken === 0) return;
     this.#left -= taken;
-    const lines = taken === batch.count ? batch.lines : firstLines(batch.lines, taken);
-    this.#sink(lines, this.#skipped);
+    const bytes = taken === batch.count ? batch.bytes : firstLines(batch.bytes, taken);
+    this.#sink(decoder.decode(bytes), this.#skipped);
     this.#skipped = 0;
   }
 }
 
-function firstLines(lines: string, count: number): string {
+const NEWLINE = 10;
+const decoder = new TextDecoder();
+
+function firstLines(bytes: Uint8Array<ArrayBuffer>, count: number): Uint8Array<ArrayBuffer> {
   let end = 0;
-  for (let line = 0; line < count; line++) end = lines.indexOf("\n", end) + 1;
-  return lines.slice(0, end);
+  for (let line = 0; line < count; line++) end = bytes.indexOf(NEWLINE, end) + 1;
+  return bytes.subarray(0, end);
 }

@@ -73,13 +73,13 @@ export class TrafficWriter {
       return;
     }
     if (this.#closed) this.#options.metrics.countDropped(batch.count);
-    const size = batch.lines.length;
+    const size = batch.bytes.length;
     let pending = this.#lanes.length;
     const release = () => {
       if (--pending <= 0) this.#options.gauge.release(size);
     };
     if (pending === 0) return release();
-    const shared = new SinkBatch(batch.lines, batch.count);
+    const shared = new SinkBatch(batch.bytes, batch.count);
     for (const { lane } of this.#lanes) lane.accept(shared, release);
   }
 

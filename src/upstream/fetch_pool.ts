@@ -224,7 +224,7 @@ class SizedBody extends Blob {
 
 function relayRequestBody(
   request: UpstreamRequest,
-  body: ReadableStream<Uint8Array<ArrayBuffer>>,
+  body: ReadableStream<Uint8Array>,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
   const reader = body.getReader();
   return new ReadableStream<Uint8Array<ArrayBuffer>>({
@@ -234,7 +234,8 @@ function relayRequestBody(
         controller.close();
       } else {
         request.observer.requestBytes(value.length);
-        controller.enqueue(value);
+        // The runtime's body chunks never lie in shared memory.
+        controller.enqueue(value as Uint8Array<ArrayBuffer>);
       }
     },
     cancel: (reason) => reader.cancel(reason),

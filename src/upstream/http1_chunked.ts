@@ -91,6 +91,7 @@ export class ChunkedDecoder {
         return;
       case "LF of trailer":
         if (byte !== LF) throw badByte(byte, "a trailer field");
+        this.#trailerBytes++;
         this.#expecting = "trailer line";
         return;
       case "LF of end":

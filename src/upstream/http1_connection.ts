@@ -41,9 +41,15 @@ const GATHER_BYTES = 65536;
 const GATHER_MS = 100;
 /** A request body that is declared at most so long goes out in one write with its head. */
 const BATCH_BYTES = 16384;
-/** Reads of a streamed body start with the smaller buffer and go on with the larger if they fill it. */
-const CHUNK_BYTES = 16384;
-const LARGE_CHUNK_BYTES = 65536;
+/** A request body of unknown length goes out in chunks of at most this, framing included. */
+const FRAMED_CHUNK_BYTES = 16384;
+/**
+ * Reads of a streamed body begin with the smaller buffer; one that fills it makes the next four times as
+ * large, one that leaves three quarters empty as small again. With 64 KiB as the largest a 1 MiB answer costs
+ * half as much again.
+ */
+const MIN_CHUNK_BYTES = 16384;
+const MAX_CHUNK_BYTES = 262144;
 const EMPTY = new Uint8Array(0);
 const ENCODER = new TextEncoder();
 const LINE_END = ENCODER.encode("\r\n");
@@ -52,7 +58,7 @@ const LAST_CHUNK = ENCODER.encode("0\r\n\r\n");
 
 /** What a connection tells the pool it belongs to. */
 export interface ConnectionOwner {
-  /** The pool's coarse clock; at most one sweep old. */
+  /** The clock of time-outs; at most one sweep old. */
   readonly nowMs: number;
   /**
    * The exchange ended cleanly: the connection can carry another one.
@@ -139,8 +145,15 @@ export function encodeRequest(
   return { output, headBytes: writeRequestHead(request, output) };
 }
 
+/** The writing side of a body that is handed out as a stream. */
+interface StreamedBody {
+  controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
+  /** Its reader gave it up. That can happen inside `enqueue`, after which `close` would throw. */
+  cancelled: boolean;
+}
+
 export class Http1Connection {
-  /** When the pool may no longer use it, by the pool's clock. Set by the pool. */
+  /** When the pool may no longer use it. Set by the pool, by a clock of its own. */
   expiresAtMs = 0;
   /** What the last response said about that (`Keep-Alive: timeout=`). */
   keepAliveMs: number | null = null;
@@ -173,10 +186,11 @@ export class Http1Connection {
   #remaining = 0;
   #chunked: ChunkedDecoder | null = null;
   #chunk = EMPTY;
-  #chunkBytes = CHUNK_BYTES;
+  #chunkBytes = MIN_CHUNK_BYTES;
   #gathered = 0;
   #gatherSinceMs = 0;
-  #controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>> | null = null;
+  #body: StreamedBody | null = null;
+  /** Whether the body is one of events, which come when they come. */
   #mayBeSilent = false;
 
   /**
@@ -297,7 +311,7 @@ export class Http1Connection {
       if (!await this.#writeAll(this.output.subarray(0, bytes)) || isOver()) return;
       if (bytes > this.#headBytes) await upload.next();
       exchange.uploaded = upload.reachedLength;
-      const framed = bodyLength === null ? new Uint8Array(CHUNK_BYTES) : null;
+      const framed = bodyLength === null ? new Uint8Array(FRAMED_CHUNK_BYTES) : null;
       for (;;) {
         const chunk = await upload.next();
         if (isOver()) return upload.stop(new Error("the exchange with the upstream has ended"));
@@ -372,8 +386,9 @@ export class Http1Connection {
     if (exchange === null) {
       this.close();
     } else if (this.#phase === "stream" && this.#head!.framing === "close" && cause === undefined) {
-      this.#controller!.close();
+      const { controller } = this.#body!;
       this.#finish(false);
+      controller.close();
       exchange.request.observer.responseEnded(null);
     } else {
       const place = this.#phase !== "head"
@@ -478,35 +493,32 @@ export class Http1Connection {
     const { status, headers } = head;
     this.#head = head;
     this.#phase = "stream";
-    this.#chunkBytes = CHUNK_BYTES;
+    this.#chunkBytes = MIN_CHUNK_BYTES;
     this.#mayBeSilent = isEventStream(headers);
-    // The reader can still cancel the last chunks when the connection has its next exchange.
+    const { observer } = exchange.request;
+    // The reader can still pull or cancel the last chunks when the connection has its next exchange.
     const isMine = () => this.#exchange === exchange;
+    let streamed: StreamedBody;
     const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
       start: (controller) => {
-        this.#controller = controller;
-        if (first.length > 0) this.#handOut(exchange, controller, first);
+        streamed = { controller, cancelled: false };
+        if (first.length === 0) return;
+        observer.responseBytes(first.length);
+        controller.enqueue(first);
       },
       pull: () => {
         if (isMine() && !this.#reading) this.#readChunk();
       },
       cancel: () => {
+        streamed.cancelled = true;
         if (!isMine()) return;
         const error = this.#error("client_gone", "was left by the reader of the response body");
         this.#finish(false);
-        exchange.request.observer.responseEnded(error);
+        observer.responseEnded(error);
       },
     }, { highWaterMark: 0 });
+    this.#body = streamed!;
     exchange.resolve({ status, headers, body });
-  }
-
-  #handOut(
-    exchange: Exchange,
-    controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>,
-    bytes: Uint8Array<ArrayBuffer>,
-  ): void {
-    exchange.request.observer.responseBytes(bytes.length);
-    controller.enqueue(bytes);
   }
 
   #gather(exchange: Exchange, bytes: number): void {
@@ -533,10 +545,12 @@ export class Http1Connection {
   }
 
   #stream(exchange: Exchange, bytes: number): void {
-    const controller = this.#controller!;
+    const { observer } = exchange.request;
+    const body = this.#body!;
     const { framing, persistent } = this.#head!;
     const chunk = this.#chunk;
-    this.#chunkBytes = bytes === chunk.length ? LARGE_CHUNK_BYTES : CHUNK_BYTES;
+    if (bytes === chunk.length) this.#chunkBytes = Math.min(this.#chunkBytes * 4, MAX_CHUNK_BYTES);
+    else if (bytes * 4 < chunk.length) this.#chunkBytes = Math.max(this.#chunkBytes / 4, MIN_CHUNK_BYTES);
     let end = bytes;
     let isWhole = false;
     let excessBytes = 0;
@@ -549,12 +563,16 @@ export class Http1Connection {
       isWhole = decoder.done;
       excessBytes = decoder.excessBytes;
     }
-    if (end > 0) this.#handOut(exchange, controller, chunk.subarray(0, end));
+    if (end > 0) observer.responseBytes(end);
     if (isWhole) {
-      controller.close();
+      // First the end of the exchange: `enqueue` may call `pull` and `cancel`, which then do nothing.
       this.#finish(persistent && excessBytes === 0);
-      exchange.request.observer.responseEnded(null);
-    } else if (end === 0) {
+      if (end > 0) body.controller.enqueue(chunk.subarray(0, end));
+      if (!body.cancelled) body.controller.close();
+      observer.responseEnded(null);
+    } else if (end > 0) {
+      body.controller.enqueue(chunk.subarray(0, end));
+    } else {
       this.#readChunk();
     }
   }
@@ -586,14 +604,14 @@ export class Http1Connection {
 
   #fail(error: UpstreamError): void {
     const noAnswer = this.#phase === "head" && this.#filled === 0;
-    const controller = this.#controller;
+    const body = this.#body;
     const reused = this.#reused;
     const exchange = this.#detach();
     this.close();
     if (exchange === null) return;
-    if (controller !== null) {
+    if (body !== null) {
       exchange.upload?.stop(error);
-      controller.error(error);
+      body.controller.error(error);
       exchange.request.observer.responseEnded(error);
     } else if (
       error.code === "reset" && reused && noAnswer && exchange.interimResponses === 0 && exchange.mayBeResent
@@ -609,7 +627,7 @@ export class Http1Connection {
     if (exchange !== null) exchange.request.abort.onabort = null;
     this.#exchange = null;
     this.#head = null;
-    this.#controller = null;
+    this.#body = null;
     this.#mayBeSilent = false;
     this.#chunked = null;
     this.#chunk = EMPTY;

@@ -57,7 +57,7 @@ class Origin implements ConnectionOwner {
   constructor(readonly pool: Http1Pool) {}
 
   get nowMs(): number {
-    return this.pool.nowMs;
+    return this.pool.exchangeClockMs;
   }
 
   release(connection: Http1Connection): boolean {
@@ -82,14 +82,15 @@ class Origin implements ConnectionOwner {
   takeIdle(): Http1Connection | undefined {
     for (;;) {
       const connection = this.idle.pop();
-      if (connection === undefined || connection.expiresAtMs > this.nowMs) return connection;
+      if (connection === undefined || connection.expiresAtMs > this.pool.nowMs) return connection;
       connection.close();
     }
   }
 
   sweep(slackMs: number): void {
+    const expired = this.idle.filter(({ expiresAtMs }) => expiresAtMs <= this.pool.nowMs);
+    for (const connection of expired) connection.close();
     const { nowMs } = this;
-    for (const connection of this.idle.filter(({ expiresAtMs }) => expiresAtMs <= nowMs)) connection.close();
     for (const connection of this.open) connection.sweep(nowMs, slackMs);
     for (const dialling of this.dialling) if (dialling.deadlineMs <= nowMs) dialling.timedOut();
   }
@@ -104,13 +105,17 @@ class Origin implements ConnectionOwner {
 }
 
 /**
- * Connections to all targets of one configuration. Time-outs are exact to about 100 ms and never early.
- * It closes connections, its timer included, by itself when they have been idle for long enough; `close` does
- * so at once.
+ * Connections to all targets of one configuration. Time-outs are exact to about 100 ms.
+ * Idle connections keep the program running until they expire or `close` is called.
  */
 export class Http1Pool implements Transport {
   /** The time as of the last sweep, or of the first request after a pause. */
   nowMs = performance.now();
+  /**
+   * What time-outs are measured by. It runs with the time, but at most two intervals a sweep: when this
+   * thread itself was held up, answers may be waiting unread, and no upstream is to blame.
+   */
+  exchangeClockMs = 0;
   readonly #options: Http1PoolOptions;
   readonly #dial: Dial;
   readonly #origins = new Map<string, Origin>();
@@ -217,7 +222,7 @@ export class Http1Pool implements Transport {
       this.connectionEnded();
     };
     const dialling: Dialling = {
-      deadlineMs: connectTimeoutMs === 0 ? Infinity : this.nowMs + SWEEP_MS + connectTimeoutMs,
+      deadlineMs: connectTimeoutMs === 0 ? Infinity : this.exchangeClockMs + SWEEP_MS + connectTimeoutMs,
       timedOut: () =>
         giveUp(
           new UpstreamError(
@@ -256,7 +261,9 @@ export class Http1Pool implements Transport {
   // ---- time ----
 
   #sweep = (): void => {
+    const beforeMs = this.nowMs;
     this.nowMs = performance.now();
+    this.exchangeClockMs += Math.min(this.nowMs - beforeMs, 2 * SWEEP_MS);
     let active = 0;
     for (const origin of this.#origins.values()) {
       origin.sweep(SWEEP_MS);
@@ -277,8 +284,7 @@ export class Http1Pool implements Transport {
 
   #startTimer(delayMs: number): void {
     const timer = setTimeout(this.#sweep, delayMs);
-    // The program does not stay for the sweep: an exchange that somebody waits for keeps it by its reads.
-    Deno.unrefTimer(timer);
+    if (!this.#isBusy) Deno.unrefTimer(timer);
     this.#timer = timer;
   }
 

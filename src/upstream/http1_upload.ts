@@ -10,12 +10,12 @@ export class Upload {
   waiting = false;
   stopped = false;
   readonly #request: UpstreamRequest;
-  readonly #body: ReadableStream<Uint8Array<ArrayBuffer>>;
-  #reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>> | null = null;
+  readonly #body: ReadableStream<Uint8Array>;
+  #reader: ReadableStreamDefaultReader<Uint8Array> | null = null;
   #peeked: Promise<Uint8Array | null> | null = null;
   #readBytes = 0;
 
-  constructor(request: UpstreamRequest, body: ReadableStream<Uint8Array<ArrayBuffer>>) {
+  constructor(request: UpstreamRequest, body: ReadableStream<Uint8Array>) {
     this.#request = request;
     this.#body = body;
   }
@@ -59,7 +59,7 @@ export class Upload {
     while (!this.stopped) {
       const reader = this.#reader ??= this.#body.getReader();
       this.waiting = true;
-      let chunk: ReadableStreamReadResult<Uint8Array<ArrayBuffer>>;
+      let chunk: ReadableStreamReadResult<Uint8Array>;
       try {
         chunk = await reader.read();
       } catch (cause) {

@@ -22,7 +22,7 @@ export interface UpstreamRequest {
    * end or cancels it, with one exception: when `send` rejects with `sent: false` it has not been touched and
    * is still the caller's, who may give it to another target.
    */
-  body: ReadableStream<Uint8Array<ArrayBuffer>> | null;
+  body: ReadableStream<Uint8Array> | null;
   /** Exact length if the client declared one; null with a body: chunked. 0 sends `content-length: 0`. */
   bodyLength: number | null;
   /** Aborts the exchange at any stage: the client has left, or the proxy gives up. */

@@ -38,8 +38,10 @@ export function makeRecord(index: number, change: Partial<TrafficRecord> = {}): 
   };
 }
 
-export function makeBatch(records: TrafficRecord[]): RecordBatch {
-  return { type: "records", lines: records.map(encodeRecord).join(""), count: records.length };
+/** A batch as it is posted, and its lines as text. */
+export function makeBatch(records: TrafficRecord[]): RecordBatch & { lines: string } {
+  const lines = records.map((record) => encodeRecord(record)).join("");
+  return { type: "records", bytes: new TextEncoder().encode(lines), lines, count: records.length };
 }
 
 /** Records from `first` on. */

@@ -21,7 +21,7 @@ Deno.test("RecordBuffer posts nothing before its flush and everything after it, 
   assert.deepEqual(posted, []);
   buffer.flush();
   buffer.flush();
-  assert.deepEqual(posted, [{ type: "records", lines: "one\ntwo\n", count: 2 }]);
+  assert.deepEqual(posted, [{ type: "records", bytes: new TextEncoder().encode("one\ntwo\n"), count: 2 }]);
   assert.equal(gauge.queuedBytes(), 8);
 });
 
@@ -33,8 +33,9 @@ Deno.test("RecordBuffer flushes by itself when it holds a batch's worth", () => 
     buffer.add(line);
     lines++;
   }
-  assert.equal(lines, Math.ceil(FLUSH_AT_BYTES / 1000));
-  assert.equal(posted[0].count, lines);
+  // The line that did not fit any more is the first of the next batch.
+  assert.equal(posted[0].count, Math.floor(FLUSH_AT_BYTES / 1000));
+  assert.equal(posted[0].count, lines - 1);
 });
 
 Deno.test("RecordBuffer with overflow drop: a batch over the bound is dropped and counted once", () => {
@@ -93,4 +94,13 @@ Deno.test("QueueGauge counts exactly over two threads", async () => {
   } finally {
     worker.terminate();
   }
+});
+
+Deno.test("RecordBuffer posts a line that is larger than a batch by itself, in its place", () => {
+  const { buffer, posted } = makeBuffer("drop", 1e9);
+  const large = `${"\u00e9".repeat(FLUSH_AT_BYTES)}\n`;
+  for (const line of ["a\n", large, "b\n"]) buffer.add(line);
+  buffer.flush();
+  const decoder = new TextDecoder();
+  assert.deepEqual(posted.map(({ bytes }) => decoder.decode(bytes)), ["a\n", large, "b\n"]);
 });

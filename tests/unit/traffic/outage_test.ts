@@ -33,7 +33,7 @@ function makeWriter(logging: LoggingConfig, change: Partial<TrafficWriterOptions
   });
   const send = (first: number, count: number) => {
     const batch = makeBatch(makeRecords(first, count));
-    gauge.reserve(batch.lines.length);
+    gauge.reserve(batch.bytes.length);
     writer.write(batch);
   };
   return { writer, gauge, metrics, log, clock, send };

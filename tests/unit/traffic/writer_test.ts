@@ -24,7 +24,7 @@ function makeWriter(logging: LoggingConfig) {
   const clock = new TestClock();
   const writer = new TrafficWriter({ logging, gauge, metrics, log: log.log, clock, timings: QUICK_TIMINGS });
   const send = (batch: RecordBatch) => {
-    gauge.reserve(batch.lines.length);
+    gauge.reserve(batch.bytes.length);
     writer.write(batch);
   };
   return { writer, gauge, metrics, log, clock, send };
