@@ -5,10 +5,10 @@
  */
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import * as api from "./api.ts";
 import uPlotCss from "uplot/dist/uPlot.min.css" with { type: "text" };
 
 const FOLDER = fileURLToPath(new URL("./console/", import.meta.url));
-const API = fileURLToPath(new URL("./api.ts", import.meta.url));
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const OUTPUT = fileURLToPath(new URL("./console_assets.ts", import.meta.url));
 
@@ -16,18 +16,18 @@ const OUTPUT = fileURLToPath(new URL("./console_assets.ts", import.meta.url));
 const PACKAGES = ["preact", "@preact/signals", "uplot"];
 
 /**
- * SHA-256 over all that the assets are made of, in hexadecimal. Not over the bundle: its bytes may differ from
- * one version of Deno to the next.
+ * SHA-256 over all that the assets are made of, in hexadecimal. Not over the bundle, whose bytes may differ from
+ * one version of Deno to the next; of the API only its constants count, because its types leave no trace.
  */
 export async function sourceHash(): Promise<string> {
   const names = [...Deno.readDirSync(FOLDER)].map(({ name }) => join(FOLDER, name));
-  const parts = [...names, API].sort().map((path) =>
+  const parts = names.sort().map((path) =>
     `${relative(ROOT, path)}\n${Deno.readTextFileSync(path)}`
   );
   const { imports }: { imports: Record<string, string> } = JSON.parse(
     Deno.readTextFileSync(join(ROOT, "deno.json")),
   );
-  parts.push(...PACKAGES.map((name) => `${name} ${imports[name]}`));
+  parts.push(JSON.stringify(api), ...PACKAGES.map((name) => `${name} ${imports[name]}`));
   const bytes = new TextEncoder().encode(parts.join("\0"));
   return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
 }

@@ -63,17 +63,21 @@ function Editor({ draft }: { draft: Signal<Draft | null> }) {
   const problems = useSignal<ConfigProblem[]>([]);
   const fault = useSignal<ApiFault | null>(null);
   const checking = useSignal(false);
+  /** The file could not be had from the server. */
+  const unread = useSignal(false);
   const reviewed = useSignal<ConfigChecked | null>(null);
   const editor = useRef<EditorHandle | null>(null);
   const editable = may("editor");
 
-  const load = () =>
-    attempt(async () => {
+  const load = async () => {
+    const loaded = await attempt(async () => {
       const { text, etag, source } = await api.config();
       draft.value = { original: text, text, etag, source };
       problems.value = [];
       fault.value = null;
     });
+    unread.value = !loaded;
+  };
 
   /** Null where the text does not validate or the server could not say. */
   const check = async (): Promise<ConfigChecked | null> => {
@@ -131,7 +135,11 @@ function Editor({ draft }: { draft: Signal<Draft | null> }) {
     return () => clearTimeout(timer);
   }, [text]);
 
-  if (draft.value === null) return <Empty>{t("loading")}</Empty>;
+  if (draft.value === null) {
+    return unread.value
+      ? <button type="button" onClick={load}>{t("retry")}</button>
+      : <Empty>{t("loading")}</Empty>;
+  }
   const { original, source } = draft.value;
   const changed = text !== original;
   const errors = problems.value.filter(({ severity }) => severity === "error").length;

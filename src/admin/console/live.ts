@@ -69,12 +69,7 @@ export class Live {
   #open(): void {
     this.#events = this.#api.events({
       on: {
-        sample: (sample) => {
-          // The first after a pause has nothing to be compared with: its rates are no rates.
-          if (sample.interval_ms > 0) {
-            this.samples.value = [...this.samples.value, sample].slice(-MAX_SAMPLES);
-          }
-        },
+        sample: (sample) => this.#addSample(sample),
         target: (target) => {
           this.updateTarget(target);
           this.refresh();
@@ -86,6 +81,13 @@ export class Live {
       onOpen: () => this.link.value = "live",
       onError: () => this.link.value = "lost",
     });
+  }
+
+  #addSample(sample: Sample): void {
+    const samples = this.samples.value;
+    // After a lost connection the last one comes again; the server's first has nothing to be compared with.
+    if (sample.interval_ms === 0 || sample.time === samples.at(-1)?.time) return;
+    this.samples.value = [...samples, sample].slice(-MAX_SAMPLES);
   }
 
   #updateConfig(config: ConfigState): void {

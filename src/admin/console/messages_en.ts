@@ -132,6 +132,7 @@ export const ENGLISH = {
   "traffic.live": "Live",
   "traffic.search": "Search",
   "traffic.following": "Following",
+  "traffic.connecting": "Connecting…",
   "traffic.paused": "Paused",
   "traffic.held": "Held while you read, new: {n}",
   "traffic.pause": "Pause",

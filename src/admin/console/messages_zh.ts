@@ -130,6 +130,7 @@ export const CHINESE: Record<MessageKey, string> = {
   "traffic.live": "实时",
   "traffic.search": "查询",
   "traffic.following": "实时跟踪",
+  "traffic.connecting": "连接中…",
   "traffic.paused": "已暂停",
   "traffic.held": "阅读时暂停滚动，新增 {n} 条",
   "traffic.pause": "暂停",

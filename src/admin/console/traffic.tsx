@@ -100,6 +100,7 @@ function LiveTail({ query, opened }: ListProps) {
     add(waiting.value, records);
     waiting.value = [];
   };
+  const linked = useSignal(false);
   const ended = useSignal(false);
   const filters = Object.fromEntries(FILTERS.map((name) => [name, query.value[name]]));
   const key = JSON.stringify(filters);
@@ -119,8 +120,14 @@ function LiveTail({ query, opened }: ListProps) {
         },
         lost: () => skipped.value++,
       },
-      onOpen: () => ended.value = false,
-      onError: (closed) => ended.value = closed,
+      onOpen: () => {
+        linked.value = true;
+        ended.value = false;
+      },
+      onError: (closed) => {
+        linked.value = false;
+        ended.value = closed;
+      },
     });
     return () => source.close();
   }, [key, paused.value]);
@@ -134,10 +141,13 @@ function LiveTail({ query, opened }: ListProps) {
       <section class="card">
         <div class="card-head">
           <h2>
-            <span class={`dot ${paused.value ? "dot-neutral" : "dot-good"}`} aria-hidden="true" />
-            {waiting.value.length > 0
-              ? t("traffic.held", { n: format.number(waiting.value.length) })
-              : t(paused.value ? "traffic.paused" : "traffic.following")}
+            <span
+              class={`dot ${linked.value && !paused.value ? "dot-good" : "dot-neutral"}`}
+              aria-hidden="true"
+            />
+            {waiting.value.length > 0 ? t("traffic.held", { n: format.number(waiting.value.length) }) : t(
+              paused.value ? "traffic.paused" : linked.value ? "traffic.following" : "traffic.connecting",
+            )}
           </h2>
           <div class="actions">
             <button type="button" aria-pressed={paused.value} onClick={() => paused.value = !paused.value}>
