@@ -17,6 +17,7 @@ export function metricsApp(source: MetricsSource): Hono<AdminEnv> {
     return c.body(source.text());
   });
   app.get("/metrics/json", (c) => c.json(source.json()));
+  app.get("/", (c) => c.redirect("/admin"));
   app.get("/admin/", (c) => c.redirect("/admin", 308));
   for (const path of ["/admin", "/admin/*"]) {
     app.all(path, async (c) => (await source.admin()).fetch(c.req.raw, c.env));

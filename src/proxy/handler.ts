@@ -73,6 +73,9 @@ export class ProxyHandler {
     peerIp: string,
     listener: { scheme: "http" | "https"; port: number },
   ): Promise<Response> {
+    // Only with `overflow = "block"` and a full queue: no request is taken that could not be recorded.
+    const room = this.records?.ready() ?? null;
+    if (room !== null) await room;
     const exchange = new Exchange(
       request,
       this.snapshot,

@@ -10,6 +10,9 @@ import type { FromWriter, ToWriter } from "./messages.ts";
 import { threadScope } from "./thread_scope.ts";
 import { CellWriterMetrics } from "./writer_metrics.ts";
 
+/** How long records may take from a proxy thread's port to the sinks when the program stops. */
+const DRAIN_TIMEOUT_MS = 5_000;
+
 const scope = threadScope<ToWriter, FromWriter>();
 let writer: TrafficWriter | null = null;
 let gauge: QueueGauge | null = null;
@@ -53,12 +56,20 @@ scope.onmessage = async (event) => {
       break;
     case "close":
       // Batches come through ports of their own and may still be behind this message: the gauge knows them.
-      await gauge?.room(1);
+      await within(DRAIN_TIMEOUT_MS, gauge!.room(1));
       await opened.close();
       scope.postMessage({ type: "closed" });
       break;
   }
 };
+
+/** Waits for `promise`, but not longer than `timeoutMs`: a batch may have been lost with a dead proxy thread. */
+async function within(timeoutMs: number, promise: Promise<void>): Promise<void> {
+  const timeout = Promise.withResolvers<void>();
+  const timer = setTimeout(timeout.resolve, timeoutMs);
+  await Promise.race([promise, timeout.promise]);
+  clearTimeout(timer);
+}
 
 function newWriter(message: Extract<ToWriter, { type: "open" }>, gauge: QueueGauge): TrafficWriter {
   const cells = new MetricCells({

@@ -3,8 +3,7 @@
  * are passed over as text: a condition with one spelling in the file is searched for as that spelling.
  */
 
-import { matches, type TrafficFilter } from "./filter.ts";
-import { isoTime } from "./filter.ts";
+import { isoTime, matches, type TrafficFilter } from "./filter.ts";
 import { decodeLine, isError, type TrafficRow } from "./record.ts";
 import type { StatsKey } from "./query.ts";
 
@@ -43,6 +42,7 @@ function eachCandidate(
     const end = text.indexOf("\n", found);
     position = end + 1;
     if ((since !== "" || until !== "") && !isWithin(text, start, since, until)) continue;
+    if (filter.minDurationMs !== null && durationOf(text, start, end) < filter.minDurationMs) continue;
     if (others.length > 0) {
       const line = text.slice(start, end);
       if (!others.every((needle) => line.includes(needle))) continue;
@@ -58,6 +58,14 @@ function isWithin(text: string, start: number, since: string, until: string): bo
   const at = text.indexOf(TIMESTAMP, start) + TIMESTAMP.length;
   const timestamp = text.slice(at, at + TIMESTAMP_LENGTH);
   return timestamp >= since && (until === "" || timestamp < until);
+}
+
+const DURATION = '"duration_ms":';
+
+/** Infinity where the line has none, so that it is parsed to find out. */
+function durationOf(text: string, start: number, end: number): number {
+  const at = text.indexOf(DURATION, start) + DURATION.length;
+  return at < DURATION.length || at >= end ? Infinity : Number(text.slice(at, text.indexOf(",", at)));
 }
 
 /** The matching records of whole lines, in the lines' order. */

@@ -5,6 +5,8 @@ import { EventStream } from "../../../src/admin/event_stream.ts";
 import { SCHEMAS } from "../../../src/admin/schemas.ts";
 import { AdminFixture, body, login } from "./support.ts";
 
+const PATIENCE_MS = 10_000;
+
 /** Reads events off an answer as a browser would. */
 class Events {
   readonly #reader: ReadableStreamDefaultReader<string>;
@@ -18,7 +20,7 @@ class Events {
     for (;;) {
       const end = this.#text.indexOf("\n\n");
       if (end === -1) {
-        const { value, done } = await this.#reader.read();
+        const { value, done } = await this.#read(name);
         if (done) throw new Error(`the stream ended before an event "${name}"`);
         this.#text += value;
         continue;
@@ -36,7 +38,21 @@ class Events {
   }
 
   async ended(): Promise<boolean> {
-    for (;;) if ((await this.#reader.read()).done) return true;
+    for (;;) if ((await this.#read("end")).done) return true;
+  }
+
+  /** Heartbeats keep a stream going for ever: without an end to the patience a fault would hang the tests. */
+  async #read(what: string): Promise<ReadableStreamReadResult<string>> {
+    const patience = Promise.withResolvers<never>();
+    const timer = setTimeout(
+      () => patience.reject(new Error(`gave up waiting for the event "${what}"`)),
+      PATIENCE_MS,
+    );
+    try {
+      return await Promise.race([this.#reader.read(), patience.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   cancel(): Promise<void> {

@@ -36,3 +36,13 @@ Deno.test("the document and the page are served, and the state is as described",
   await body("Status", await fixture.request("/admin/status", { as: "viewer" }));
   await body("Failure", await fixture.request("/admin/nothing", { as: "viewer" }), 404);
 });
+
+Deno.test("the manual names every endpoint with its role", () => {
+  const manual = Deno.readTextFileSync(new URL("../../../docs/ADMIN.md", import.meta.url));
+  const rows = manual.split("\n").filter((line) => line.startsWith("| `"));
+  for (const { method, path, role } of ENDPOINTS) {
+    const row = rows.find((line) => line.includes(method.toUpperCase()) && line.includes(`${path}\``));
+    assert.ok(row !== undefined, `${method} ${path}`);
+    assert.equal(row.split("|")[2].trim(), role ?? "", `${method} ${path}`);
+  }
+});

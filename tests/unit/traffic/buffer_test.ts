@@ -78,19 +78,27 @@ Deno.test("RecordBuffer with overflow block: nothing is dropped and ready waits 
 });
 
 Deno.test("QueueGauge counts exactly over two threads", async () => {
+  const rounds = 300_000;
   const shared = new SharedArrayBuffer(QueueGauge.BYTES);
+  const start = new Int32Array(new SharedArrayBuffer(4));
   const gauge = new QueueGauge(shared);
   const worker = new Worker(new URL("./gauge_worker.ts", import.meta.url), { type: "module" });
   try {
-    const done = new Promise((resolve) => worker.onmessage = resolve);
-    worker.postMessage({ shared, rounds: 20_000 });
-    for (let round = 0; round < 20_000; round++) {
+    const said = (word: string) =>
+      new Promise<void>((resolve) => worker.onmessage = ({ data }) => data === word && resolve());
+    const ready = said("ready");
+    worker.postMessage({ shared, start, rounds });
+    await ready;
+    const done = said("done");
+    Atomics.store(start, 0, 1);
+    Atomics.notify(start, 0);
+    for (let round = 0; round < rounds; round++) {
       gauge.reserve(3);
       gauge.countDropped(1);
     }
     await done;
-    assert.equal(gauge.queuedBytes(), 20_000 * 3 + 20_000 * 2);
-    assert.equal(gauge.takeDropped(), 40_000);
+    assert.equal(gauge.queuedBytes(), rounds * 5);
+    assert.equal(gauge.takeDropped(), rounds * 2);
   } finally {
     worker.terminate();
   }

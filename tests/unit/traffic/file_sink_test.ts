@@ -102,6 +102,11 @@ Deno.test("FileSink follows when its file is moved away, deleted, or its folder 
     Deno.renameSync(path, `${directory}/kept.log`);
     sink.write(batchOf(makeRecords(2, 1)));
     assert.deepEqual(requestIds(path), ["request-2"]);
+    // As logrotate does with "create": another file is there at once.
+    Deno.renameSync(path, `${directory}/kept.2.log`);
+    Deno.writeTextFileSync(path, "");
+    sink.write(batchOf(makeRecords(9, 1)));
+    assert.deepEqual(requestIds(path), ["request-9"]);
     Deno.removeSync(path);
     sink.write(batchOf(makeRecords(3, 1)));
     assert.deepEqual(requestIds(path), ["request-3"]);

@@ -3,17 +3,21 @@ import { QueueGauge } from "../../../src/traffic/gauge.ts";
 
 interface Task {
   shared: SharedArrayBuffer;
+  /** One cell: both threads begin when it becomes 1. */
+  start: Int32Array<SharedArrayBuffer>;
   rounds: number;
 }
 
 declare const self: {
   onmessage: (event: MessageEvent<Task>) => void;
-  postMessage(message: string): void;
+  postMessage(message: "ready" | "done"): void;
 };
 
-self.onmessage = ({ data }) => {
-  const gauge = new QueueGauge(data.shared);
-  for (let round = 0; round < data.rounds; round++) {
+self.onmessage = ({ data: { shared, start, rounds } }) => {
+  const gauge = new QueueGauge(shared);
+  self.postMessage("ready");
+  Atomics.wait(start, 0, 0);
+  for (let round = 0; round < rounds; round++) {
     gauge.tryReserve(2, 1e9);
     gauge.countDropped(1);
   }

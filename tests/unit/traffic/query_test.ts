@@ -283,6 +283,29 @@ Deno.test("FileReader reads lines of any length whole, across its blocks, forwar
     )
   ));
 
+Deno.test("FileReader finds all since a time in a file of many parts, late records too", () =>
+  withFolder(async (folder) => {
+    const logging = makeLogging(folder);
+    Deno.mkdirSync(logging.file.directory, { recursive: true });
+    const records = makeRecords(0, 12_000).map((record, index) => ({
+      ...record,
+      timestampMs: NOON + index * 1_000,
+      // One that ended long before it was written, in front of a part that is in range.
+      ...(index % 3_000 === 2_999 ? { timestampMs: NOON + (index - 55) * 1_000 } : {}),
+    }));
+    const { lines } = makeBatch(records);
+    assert.ok(lines.length > 3 * 1024 * 1024);
+    Deno.writeTextFileSync(`${logging.file.directory}/traffic-2026-03-10.log`, lines);
+    await withReader(logging, async (reader) => {
+      for (const since of [0, 1, 2_960, 6_000, 11_990]) {
+        const filter = { ...NO_FILTER, sinceMs: NOON + since * 1_000 };
+        const expected = records.filter((record) => record.timestampMs >= filter.sinceMs).length;
+        assert.equal((await Array.fromAsync(reader.query(filter, 0))).length, expected);
+        assert.equal((await reader.stats(filter, null))[0].requests, expected);
+      }
+    });
+  }));
+
 Deno.test("FileReader passes over files whose day is out of the range by more than one", () =>
   withFolder(async (folder) => {
     const logging = makeLogging(folder);
