@@ -21,9 +21,7 @@ const PACKAGES = ["preact", "@preact/signals", "uplot"];
  */
 export async function sourceHash(): Promise<string> {
   const names = [...Deno.readDirSync(FOLDER)].map(({ name }) => join(FOLDER, name));
-  const parts = names.sort().map((path) =>
-    `${relative(ROOT, path)}\n${Deno.readTextFileSync(path)}`
-  );
+  const parts = names.sort().map((path) => `${relative(ROOT, path)}\n${Deno.readTextFileSync(path)}`);
   const { imports }: { imports: Record<string, string> } = JSON.parse(
     Deno.readTextFileSync(join(ROOT, "deno.json")),
   );
