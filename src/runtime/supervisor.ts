@@ -286,7 +286,7 @@ export class Supervisor {
     const newPorts = portsDiffer(config, old) ? this.#openPorts(config) : this.#ports;
     const loggingChanged = JSON.stringify(config.logging) !== JSON.stringify(old.logging);
     try {
-      if (loggingChanged) await this.#applyLogging(config);
+      if (loggingChanged && config.logging.enabled) await this.#applyLogging(config);
       await this.#threads.change(this.#spec(config, this.#generation + 1, targets));
     } catch (fault) {
       this.#slots.assign(old.targets.targets);
@@ -297,6 +297,7 @@ export class Supervisor {
     this.#generation++;
     this.#config = config;
     this.#targets = targets;
+    if (loggingChanged && !config.logging.enabled) await this.#stopLogging(config);
     if (newPorts !== this.#ports) {
       this.#closePorts(this.#ports);
       this.#ports = newPorts;
@@ -313,6 +314,15 @@ export class Supervisor {
     } else if (config.logging.enabled) {
       await this.#openWriter(config);
       this.#threads.reconnectWriter();
+    }
+  }
+
+  /** Comes after the threads' commit: until then they go on recording. */
+  async #stopLogging(config: Config): Promise<void> {
+    try {
+      await this.#applyLogging(config);
+    } catch (fault) {
+      this.#log("error", "the traffic log is off, but was not closed in order", { reason: messageOf(fault) });
     }
   }
 
