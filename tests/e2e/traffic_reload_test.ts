@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { Dispa } from "../support/dispa.ts";
 import { eventually } from "../support/eventually.ts";
+import { type Asked, SteadyClients } from "../support/steady_clients.ts";
 import { sqliteRows } from "../support/traffic_rows.ts";
-import { ok, RawClient, RawUpstream } from "../support/upstream.ts";
+import { ok, RawUpstream } from "../support/upstream.ts";
 
 const HOST = "example.com";
 
@@ -33,48 +34,34 @@ const STAGE = { file: 0, toBoth: 1, both: 2, toOff: 3, off: 4, toFile: 5, fileAg
 Deno.test("the traffic log goes from file to both, off and file again and loses nothing", async () => {
   await using upstream = new RawUpstream(() => ok("hello"));
   await using dispa = await Dispa.start({ toml: toml(upstream, 'type = "file"'), workers: 2 });
-  const asked: { path: string; from: number; to: number }[] = [];
-  let stage = STAGE.file;
-  let isOver = false;
-  const clients = Array.from({ length: 4 }, async (_, client) => {
-    using socket = await RawClient.connect(dispa.port);
-    for (let number = 0; !isOver; number++) {
-      const path = `/${client}/${number}`;
-      const from = stage;
-      socket.received = "";
-      await socket.send(`GET ${path} HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`);
-      await socket.readUntil(/hello$/);
-      assert.match(socket.received, /^HTTP\/1\.1 200 /);
-      asked.push({ path, from, to: stage });
-    }
-  });
+  await using clients = new SteadyClients(dispa.port, HOST);
   const some = async (during: number) => {
-    stage = during;
+    clients.stage = during;
     await eventually(
       "some requests",
-      () => asked.filter(({ from }) => from === during).length >= 200,
+      () => clients.answered.filter(({ from }) => from === during).length >= 200,
     );
   };
   await some(STAGE.file);
-  stage = STAGE.toBoth;
+  clients.stage = STAGE.toBoth;
   await dispa.reload(toml(upstream, 'type = "both"'));
   await some(STAGE.both);
-  stage = STAGE.toOff;
+  clients.stage = STAGE.toOff;
   await dispa.reload(toml(upstream, "enabled = false"));
   await some(STAGE.off);
-  stage = STAGE.toFile;
+  clients.stage = STAGE.toFile;
   await dispa.reload(toml(upstream, 'type = "file"'));
   await some(STAGE.fileAgain);
-  isOver = true;
-  await Promise.all(clients);
+  await clients.stop();
   assert.equal(await dispa.stop("SIGTERM"), 0);
 
+  const asked = clients.answered;
   const file = dispa.records().map(({ path }) => path);
   const rows = sqliteRows(join(dispa.directory, "data/traffic.db")).map(({ record }) => record.path);
   for (const [written, name] of [[file, "file"], [rows, "database"]] as const) {
     assert.equal(new Set(written).size, written.length, `some are twice in the ${name}`);
   }
-  const missing = (written: string[], wanted: typeof asked) => {
+  const missing = (written: string[], wanted: Asked[]) => {
     const there = new Set(written);
     return wanted.filter(({ path }) => !there.has(path)).map(({ path }) => path);
   };
