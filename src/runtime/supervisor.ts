@@ -371,7 +371,7 @@ export class Supervisor {
     const newPorts = portsDiffer(config, old) ? this.#openPorts(config) : this.#ports;
     const loggingChanged = JSON.stringify(config.logging) !== JSON.stringify(old.logging);
     try {
-      if (loggingChanged) await this.#applyLogging(config);
+      if (loggingChanged && config.logging.enabled) await this.#applyLogging(config);
       await this.#threads.change(this.#spec(config, this.#generation + 1, targets));
     } catch (fault) {
       this.#overrides.weigh(this.#slots.assign(old.targets.targets));
@@ -383,6 +383,7 @@ export class Supervisor {
     this.#config = config;
     this.#targets = targets;
     this.#overrides.apply(targets);
+    if (loggingChanged && !config.logging.enabled) await this.#stopLogging(config);
     if (newPorts !== this.#ports) {
       this.#closePorts(this.#ports);
       this.#ports = newPorts;
@@ -399,6 +400,15 @@ export class Supervisor {
     } else if (config.logging.enabled) {
       await this.#openWriter(config);
       this.#threads.reconnectWriter();
+    }
+  }
+
+  /** Comes after the threads' commit: until then they go on recording. */
+  async #stopLogging(config: Config): Promise<void> {
+    try {
+      await this.#applyLogging(config);
+    } catch (fault) {
+      this.#log("error", "the traffic log is off, but was not closed in order", { reason: messageOf(fault) });
     }
   }
 

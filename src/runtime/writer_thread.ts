@@ -10,7 +10,7 @@ import type { FromWriter, ToWriter } from "./messages.ts";
 import { threadScope } from "./thread_scope.ts";
 import { CellWriterMetrics } from "./writer_metrics.ts";
 
-/** How long records may take from a proxy thread's port to the sinks when the program stops. */
+/** How long records may take from a proxy thread's port to the sinks when the log or the program ends. */
 const DRAIN_TIMEOUT_MS = 5_000;
 
 const scope = threadScope<ToWriter, FromWriter>();
@@ -48,6 +48,8 @@ scope.onmessage = async (event) => {
       break;
     case "reconfigure":
       try {
+        // Switched off, nothing new comes, and what is on its way still belongs to the old sinks.
+        if (!message.logging.enabled) await within(DRAIN_TIMEOUT_MS, gauge!.room(1));
         await opened.reconfigure(message.logging);
         scope.postMessage({ type: "reconfigured" });
       } catch (fault) {

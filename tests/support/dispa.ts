@@ -177,13 +177,7 @@ ${toml}`;
 
   /** All records written so far, in the order of the files. */
   records(): TrafficLine[] {
-    if (!exists(this.logs)) return [];
-    const files = [...Deno.readDirSync(this.logs)].map((entry) => entry.name)
-      .filter((name) => name.startsWith("traffic-")).sort();
-    return files.flatMap((name) => {
-      const lines = Deno.readTextFileSync(join(this.logs, name)).split("\n");
-      return lines.filter((line) => line !== "").map((line) => JSON.parse(line) as TrafficLine);
-    });
+    return readRecords(this.logs);
   }
 
   /** Waits for the record that `matches`. */
@@ -225,6 +219,17 @@ ${toml}`;
     if (this.#child !== null) await this.stop("SIGKILL");
     Deno.removeSync(this.directory, { recursive: true });
   }
+}
+
+/** All records in the traffic log files of a folder, moved ones included, in the order of their names. */
+export function readRecords(directory: string): TrafficLine[] {
+  if (!exists(directory)) return [];
+  const files = [...Deno.readDirSync(directory)].map((entry) => entry.name)
+    .filter((name) => name.startsWith("traffic-")).sort();
+  return files.flatMap((name) => {
+    const lines = Deno.readTextFileSync(join(directory, name)).split("\n");
+    return lines.filter((line) => line !== "").map((line) => JSON.parse(line) as TrafficLine);
+  });
 }
 
 /** Runs a command of the program to its end. */
