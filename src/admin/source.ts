@@ -4,7 +4,7 @@ import type { LoadOptions } from "../config/load.ts";
 import type { Config, LoggingConfig, LogLevel } from "../config/model.ts";
 import type { FamilySnapshot } from "../metrics/mod.ts";
 import type { TrafficFilter } from "../traffic/filter.ts";
-import type { StatsGroup, StatsKey, TrafficSource } from "../traffic/query.ts";
+import type { StatsGroup, StatsKey, TrafficSource } from "../traffic/reader.ts";
 import type { TrafficRow } from "../traffic/record.ts";
 import type { HealthSource } from "./health_app.ts";
 import type { TargetOverrides } from "./target_overrides.ts";

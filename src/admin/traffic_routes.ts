@@ -1,7 +1,7 @@
 /** /admin/traffic: the records of the traffic log, asked for or as they come. */
 import { type Context, Hono } from "hono";
 import { matches, parseStatus, parseTime, type TrafficFilter } from "../traffic/filter.ts";
-import { STATS_KEYS } from "../traffic/query.ts";
+import { STATS_KEYS } from "../traffic/reader.ts";
 import { decodeLines } from "../traffic/record.ts";
 import type { Access, AdminEnv } from "./access.ts";
 import {

@@ -1,6 +1,7 @@
 /** Entry point of a thread that answers one question to the traffic log, so that nothing else waits for it. */
 import type { TrafficAnswer, TrafficQuestion } from "../admin/source.ts";
-import { openReader, type TrafficReader } from "../traffic/query.ts";
+import { openReader } from "../traffic/query.ts";
+import type { TrafficReader } from "../traffic/reader.ts";
 import { reasonOf, TrafficOpenError } from "../traffic/sink.ts";
 import { Slowest } from "../traffic/slowest.ts";
 import type { FromQuery, ToQuery } from "./messages.ts";

@@ -1,6 +1,7 @@
 /** The real program as a child process, on free ports and in a folder of its own. */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { TrafficRow } from "../../src/traffic/record.ts";
 import { eventually } from "./eventually.ts";
 import { Lines } from "./lines.ts";
 import { freePort } from "./ports.ts";
@@ -47,27 +48,8 @@ export interface DispaOptions {
   env?: Record<string, string>;
 }
 
-export interface TrafficLine {
-  id: string;
-  timestamp: string;
-  request_id: string;
-  client_ip: string;
-  host: string;
-  method: string;
-  path: string;
-  target: string | null;
-  status_code: number;
-  duration_ms: number;
-  request_size: number;
-  response_size: number;
-  user_agent: string | null;
-  error_message: string | null;
-  route: string | null;
-  upstream_ms: number | null;
-  retries: number;
-  protocol: string;
-  worker: number;
-}
+/** A line of the traffic log's files. */
+export type TrafficLine = TrafficRow;
 
 export class Dispa implements AsyncDisposable {
   readonly port = freePort();
