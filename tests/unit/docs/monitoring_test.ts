@@ -98,7 +98,6 @@ Deno.test("the alerts ask only for series that Dispa exports", () => {
 Deno.test("the mounts of docker-compose.yml are files and folders of this repository", () => {
   const mounts = [...read("docker-compose.yml").matchAll(/^\s*- (\.\/[^:]+):/gm)].map(([, path]) => path);
   deepEqual(mounts, [
-    "./config",
     "./docs/prometheus.yml",
     "./docs/alerts.yml",
     "./docs/grafana/provisioning",
