@@ -82,6 +82,11 @@ async function stopUnderLoad(dispa: Dispa, load: Load, upstream: CountingUpstrea
     answers <= forwarded && forwarded <= answers + connections,
     `wrk read ${answers} answers on ${connections} connections, ${forwarded} were forwarded`,
   );
+  if (Deno.env.has("DISPA_LOAD_SECONDS")) {
+    console.log(
+      `${forwarded} requests forwarded, wrk read ${answers} answers, ${counted} counted before the stop`,
+    );
+  }
   assert.ok(!/records (are|were) (lost|dropped)/.test(dispa.stderr.text), dispa.stderr.text);
   return forwarded;
 }

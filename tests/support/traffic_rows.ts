@@ -28,15 +28,6 @@ export function sqliteRows(path: string): StoredLine[] {
   }
 }
 
-export function sqliteCount(path: string): number {
-  const database = new DatabaseSync(path, { readOnly: true });
-  try {
-    return Number(database.prepare("SELECT count(*) AS count FROM traffic_logs").get()!.count);
-  } finally {
-    database.close();
-  }
-}
-
 /** All rows in the order of `created_at`, which all rows of a batch have in common. */
 export async function postgresRows(url: string): Promise<StoredLine[]> {
   return await withPostgres(url, async (sql) => {
@@ -61,7 +52,26 @@ export async function postgresCount(url: string): Promise<number> {
   });
 }
 
-export async function withPostgres<T>(url: string, run: (sql: postgres.Sql) => Promise<T>): Promise<T> {
+/** Copies a row into the year 2020, for what removes old ones. */
+export function addOldSqliteRow(path: string): void {
+  const database = new DatabaseSync(path);
+  try {
+    database.exec(`PRAGMA busy_timeout = 10000; ${ADD_OLD_ROW}`);
+  } finally {
+    database.close();
+  }
+}
+
+export async function addOldPostgresRow(url: string): Promise<void> {
+  await withPostgres(url, (sql) => sql.unsafe(ADD_OLD_ROW));
+}
+
+const ADD_OLD_ROW = `INSERT INTO traffic_logs (${COLUMNS.join(", ")}, created_at)
+  SELECT 'old', '2020-01-01T00:00:00.000Z', ${
+  COLUMNS.slice(2).join(", ")
+}, created_at FROM traffic_logs LIMIT 1`;
+
+async function withPostgres<T>(url: string, run: (sql: postgres.Sql) => Promise<T>): Promise<T> {
   const sql = postgres(url, { max: 1, connect_timeout: 5, onnotice: () => {} });
   try {
     return await run(sql);
