@@ -270,9 +270,11 @@ function explain(fault: unknown, request: UpstreamRequest): UpstreamError {
     );
   }
   const message = messages(fault);
+  // The body is locked from the start: what has one cannot be given to another target.
+  const touched = request.body !== null;
   const cause = /client error \(\w+\): (.*)$/s.exec(message)?.[1] ?? message;
   if (/certificate|handshake|\btls\b|InvalidContentType/i.test(message)) {
-    return new UpstreamError("tls", `TLS with ${target} failed: ${cause}`, false, false, options);
+    return new UpstreamError("tls", `TLS with ${target} failed: ${cause}`, touched, false, options);
   }
   if (message.includes("(Connect)") || message.includes("dns error")) {
     return new UpstreamError(
