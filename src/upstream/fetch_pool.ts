@@ -280,7 +280,7 @@ function explain(fault: unknown, request: UpstreamRequest): UpstreamError {
     return new UpstreamError(
       "connect_refused",
       `cannot connect to ${target}: ${cause}`,
-      false,
+      touched,
       false,
       options,
     );
