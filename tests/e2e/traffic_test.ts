@@ -111,7 +111,23 @@ function assertSame(file: TrafficLine[], rows: StoredLine[]): void {
 }
 
 function spoolFiles(dispa: Dispa): string[] {
-  return [...Deno.readDirSync(join(dispa.directory, "spool"))].map(({ name }) => name);
+  try {
+    return [...Deno.readDirSync(join(dispa.directory, "spool"))].map(({ name }) => name);
+  } catch (fault) {
+    if (fault instanceof Deno.errors.NotFound) return [];
+    throw fault;
+  }
+}
+
+/**
+ * On a machine whose processors the load keeps busy, PostgreSQL may be slower than the requests: what waits in
+ * the spool when the program has to stop goes in after the next start.
+ */
+async function emptySpool(dispa: Dispa): Promise<void> {
+  if (spoolFiles(dispa).length === 0) return;
+  await dispa.restart();
+  await eventually("the spool is empty", () => spoolFiles(dispa).length === 0, CATCH_UP_MS);
+  assert.equal(await dispa.stop("SIGTERM"), 0);
 }
 
 Deno.test({
@@ -139,6 +155,7 @@ Deno.test({
     await using load = new Load(dispa.port, HOST);
     await loadFor(LOAD_SECONDS);
     const answered = await stopUnderLoad(dispa, load, upstream);
+    await emptySpool(dispa);
     const file = dispa.records();
     assertOnce(file, answered, "the file");
     assertSame(file, await postgresRows(url));
@@ -160,10 +177,10 @@ Deno.test({
     assert.notDeepEqual(spoolFiles(dispa), []);
     await server.start();
     await dispa.stderr.waitFor(/the traffic log is written again/);
-    await eventually("the spool is empty", () => spoolFiles(dispa).length === 0, CATCH_UP_MS);
     await loadFor(LOAD_SECONDS / 3);
     const answered = await stopUnderLoad(dispa, load, upstream);
     assert.equal(dispa.stderr.all.filter((line) => /cannot be written/.test(line)).length, 1);
+    await emptySpool(dispa);
     const file = dispa.records();
     assertOnce(file, answered, "the file");
     assertSame(file, await postgresRows(url));

@@ -203,15 +203,22 @@ ${toml}`;
   }
 }
 
-/** All records in the traffic log files of a folder, moved ones included, in the order of their names. */
+/** All records in the traffic log files of a folder, moved ones included, in the order in which they were begun. */
 export function readRecords(directory: string): TrafficLine[] {
   if (!exists(directory)) return [];
   const files = [...Deno.readDirSync(directory)].map((entry) => entry.name)
-    .filter((name) => name.startsWith("traffic-")).sort();
+    .filter((name) => name.startsWith("traffic-")).sort(byDayAndNumber);
   return files.flatMap((name) => {
     const lines = Deno.readTextFileSync(join(directory, name)).split("\n");
     return lines.filter((line) => line !== "").map((line) => JSON.parse(line) as TrafficLine);
   });
+}
+
+/** `traffic-2026-11-23.log` comes before `traffic-2026-11-23.1.log`. */
+function byDayAndNumber(a: string, b: string): number {
+  const key = (name: string) =>
+    name.replace(/^(.{18})\.(?:(\d+)\.)?/, (_, day, number = "0") => `${day}.${number.padStart(9, "0")}.`);
+  return key(a) < key(b) ? -1 : 1;
 }
 
 /** Runs a command of the program to its end. */
