@@ -165,10 +165,10 @@ Deno.test("every endpoint that changes something refuses whom it must, and the p
   await wrong.body?.cancel();
   assert.equal(await dispa.metric('dispa_security_denied_total{kind="admin_auth"}'), 1);
 
-  const bad = await new Admin(dispa).put(file.replace("workers = 1", 'workers = "many"'));
+  const bad = await new Admin(dispa).put(file.replace(/^workers = \d+/m, 'workers = "many"'));
   assert.equal(bad.status, 422);
   const { error } = SCHEMAS.Failure.parse(await bad.json());
-  const line = file.split("\n").indexOf("workers = 1") + 1;
+  const line = file.split("\n").findIndex((text) => text.startsWith("workers = ")) + 1;
   assert.deepEqual(
     error.problems!.filter(({ severity }) => severity === "error").map(({ line, key }) => [line, key]),
     [[line, "server.workers"]],

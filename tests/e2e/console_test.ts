@@ -236,6 +236,7 @@ consoleTest(
     );
     await page.keyboard.press("Control+s");
     const review = page.getByRole("dialog", { name: "Apply this change?" });
+    await review.locator(".diff-added code").first().waitFor();
     assert.deepEqual(await review.locator(".diff-added code").allInnerTexts(), [
       'intercept_domains = ["example.com", "second.com"]',
     ]);
