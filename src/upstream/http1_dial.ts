@@ -1,4 +1,5 @@
 /** Opens connections to targets. */
+import { isIP } from "node:net";
 import type { TargetConfig } from "../config/model.ts";
 import { UpstreamError } from "./transport.ts";
 
@@ -26,9 +27,11 @@ export function createDial(caCerts: string[] = []): Dial {
     const { hostname, port } = target;
     let conn: Deno.TcpConn | Deno.TlsConn;
     try {
+      // Deno 2.6 never lets go of a signal whose name did not resolve. Without one the attempt goes on until
+      // the system gives it up, and what comes of it is closed then.
       conn = target.protocol === "https"
         ? await Deno.connectTls({ hostname, port, caCerts, alpnProtocols: ["http/1.1"] })
-        : await Deno.connect({ hostname, port, signal });
+        : await Deno.connect({ hostname, port, signal: isIP(hostname) === 0 ? undefined : signal });
     } catch (cause) {
       throw failed("connect_refused", "cannot connect to", target, cause);
     }
@@ -38,9 +41,11 @@ export function createDial(caCerts: string[] = []): Dial {
       return conn;
     }
     const tls = conn;
+    // Closing ends the handshake for us; the runtime keeps the socket until the peer closes it (Deno 2.9).
     const giveUp = () => tls.close();
     try {
       signal.addEventListener("abort", giveUp, { once: true });
+      if (signal.aborted) giveUp();
       await tls.handshake();
     } catch (cause) {
       if (!signal.aborted) tls.close();

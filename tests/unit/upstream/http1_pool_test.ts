@@ -390,6 +390,18 @@ Deno.test("Http1Pool reports TLS that fails: unknown authority, wrong name, no T
   }
 });
 
+Deno.test("Http1Pool gives a TLS handshake up after connectTimeoutMs", async () => {
+  const givenUp = Promise.withResolvers<void>();
+  await using upstream = new ScriptedUpstream(() => givenUp.promise);
+  using pool = new TestPool();
+  const url = `https://127.0.0.1:${upstream.port}`;
+  const target = targetAt(upstream.port, { protocol: "https", url });
+  const error = await failureOf(pool.send(requestTo(target, { connectTimeoutMs: 20 })));
+  assert.deepEqual([error.code, error.sent], ["connect_timeout", false]);
+  assert.equal(pool.active, 0);
+  givenUp.resolve();
+});
+
 // ---- time-outs ----
 
 Deno.test("Http1Pool reports an upstream that accepts and says nothing", async () => {
