@@ -1,8 +1,7 @@
 /** What load balancers, orchestrators and people ask on the health port: `/health`, `/ready`, `/live`. */
 import { Hono } from "hono";
 import type { TargetHealth } from "../health/checker.ts";
-
-export type OverallStatus = "healthy" | "degraded" | "unhealthy";
+import type { Components, OverallStatus } from "./api.ts";
 
 export interface TargetReport {
   name: string;
@@ -22,6 +21,9 @@ export interface HealthSource {
   uptimeMs(): number;
   /** All listeners are up and the program is not shutting down. */
   isServing(): boolean;
+  /** It is shutting down: what is in flight ends, nothing new is wanted. */
+  isDraining(): boolean;
+  components(): Components;
   targets(): TargetReport[];
   config(): { path: string; generation: number; loadedAt: Date; lastError: string | null };
 }
@@ -49,16 +51,15 @@ export function healthApp(source: HealthSource): Hono {
         loaded_at: config.loadedAt.toISOString(),
         last_error: config.lastError,
       },
+      components: source.components(),
       targets: source.targets().map(targetJson),
     }, status === "unhealthy" ? 503 : 200);
   });
   app.get("/ready", (c) => {
     const usable = source.targets().some((target) => target.usable);
     if (source.isServing() && usable) return c.json({ status: "ready" });
-    return c.json(
-      { status: "not ready", reason: source.isServing() ? "no usable target" : "not serving" },
-      503,
-    );
+    const reason = source.isDraining() ? "draining" : source.isServing() ? "no usable target" : "not serving";
+    return c.json({ status: "not ready", reason }, 503);
   });
   app.get("/live", (c) => c.json({ status: "alive" }));
   app.notFound((c) => c.text("Not found: this port answers /health, /ready and /live\n", 404));

@@ -5,14 +5,14 @@ import type { LoggingConfig } from "../config/model.ts";
 import { formatProblem } from "../config/problem.ts";
 import { parseStatus, parseTime, type TrafficFilter } from "../traffic/filter.ts";
 import { pruneTraffic } from "../traffic/prune.ts";
+import { openReader } from "../traffic/query.ts";
 import {
-  openReader,
   STATS_KEYS,
   type StatsGroup,
   type StatsKey,
   type TrafficReader,
   type TrafficSource,
-} from "../traffic/query.ts";
+} from "../traffic/reader.ts";
 import { TrafficOpenError } from "../traffic/sink.ts";
 import { CONFIG_FLAGS, configSource } from "./config_flags.ts";
 import { ExitCode } from "./exit_codes.ts";

@@ -1,7 +1,7 @@
 /** Records and statistics as tables, NDJSON and CSV. */
 
 import { COLUMN_NAMES } from "../traffic/columns.ts";
-import type { StatsGroup } from "../traffic/query.ts";
+import type { StatsGroup } from "../traffic/reader.ts";
 import type { TrafficRow } from "../traffic/record.ts";
 
 export type OutputForm = "table" | "json" | "csv";

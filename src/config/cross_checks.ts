@@ -25,6 +25,7 @@ export function crossCheck(tree: Table): Finding[] {
     ...idleWeights(tree),
     ...unknownHistograms(tree),
     ...idlePlugins(tree),
+    ...idleClientTimeouts(tree),
   ];
 }
 
@@ -190,4 +191,14 @@ function idlePlugins(tree: Table): Finding[] {
     at: "key",
     message: "plugins are not run by this version",
   }];
+}
+
+/** The listener has no time-outs for clients yet; who sets one should know. */
+function idleClientTimeouts(tree: Table): Finding[] {
+  return (["keep_alive_timeout", "header_timeout"] as const).flatMap((key) => {
+    const byDefault = serverSchema.shape[key].parse(undefined);
+    const found = read(tree, serverSchema.shape[key], "server", key);
+    if (found === undefined || found === byDefault) return [];
+    return [warning(["server", key], "not enforced by this version: idle and slow clients are not closed")];
+  });
 }

@@ -62,6 +62,9 @@ export function readTree(parsed: Table, environment: Environment): { tree: Table
   return { tree: copyTable(parsed, []), findings };
 }
 
+/** Who may see or send the configuration must not get a higher role by it. */
+const ADMIN_TOKEN = /^DISPA_(?:ADMIN|EDITOR|VIEWER)_TOKEN$/;
+
 function replaceVariables(text: string, environment: Environment, refuse: (message: string) => void): string {
   return text.replace(/\$\$\{|\$\{([^}]*)(\}?)/g, (whole, inside: string | undefined, closing: string) => {
     if (inside === undefined) return "${";
@@ -71,6 +74,10 @@ function replaceVariables(text: string, environment: Environment, refuse: (messa
       return whole;
     }
     const [, name, fallback] = parts;
+    if (ADMIN_TOKEN.test(name)) {
+      refuse(`environment variable ${name} opens the admin API and cannot be used in the configuration`);
+      return whole;
+    }
     const value = readVariable(environment, name);
     if (value !== undefined) return value;
     if (fallback !== undefined) return fallback;

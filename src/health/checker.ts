@@ -43,7 +43,8 @@ export type HealthFetch = (
 ) => Promise<Response>;
 
 export interface HealthCheckerOptions {
-  readonly table: TargetTable;
+  /** Where results go. */
+  readonly table: Pick<TargetTable, "setState">;
   readonly log: HealthLog;
   readonly observe: HealthObserver;
   /** Value of the checks' `user-agent`, e.g. `dispa-health/1.0.0`. */
@@ -56,7 +57,7 @@ export interface HealthCheckerOptions {
 }
 
 export class HealthChecker {
-  readonly #table: TargetTable;
+  readonly #table: HealthCheckerOptions["table"];
   readonly #log: HealthLog;
   readonly #observe: HealthObserver;
   readonly #context: MonitorContext;

@@ -219,6 +219,9 @@ export class ProxyHandler {
       }),
       body: body ? request.body : null,
       bodyLength: fields.contentLength === null ? null : Number(fields.contentLength),
+      // Both bodies go between Deno.serve and the transport as they are: nobody else keeps their chunks.
+      giveChunks: true,
+      lendChunks: true,
       abort: exchange.abort,
       observer: exchange,
       connectTimeoutMs: config.httpClient.connectTimeoutMs,

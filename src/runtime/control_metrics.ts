@@ -6,6 +6,7 @@ import {
   collectTargets,
   exposition,
   FAMILIES,
+  type FamilySnapshot,
   MetricCells,
   type MetricRegistry,
   metricsJson,
@@ -47,6 +48,16 @@ export class ControlMetrics {
       const connections = countClientConnections(source.config().server.bind.port);
       return connections === null ? [] : [{ labels: [], value: connections }];
     });
+  }
+
+  /** All metrics at this moment. */
+  gather(): FamilySnapshot[] {
+    return this.#registry.gather();
+  }
+
+  /** A wrong token was shown to the admin API. */
+  adminRefused(): void {
+    this.#cells.add(this.#cells.counter(FAMILIES.securityDenied, ["admin_auth"]), 1);
   }
 
   /** Prometheus text format. */

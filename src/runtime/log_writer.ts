@@ -26,6 +26,11 @@ export interface LogWriterOptions {
   nextThreadId: () => number;
 }
 
+export interface TrafficTapping {
+  recordsPerSecond: number;
+  listener: (lines: string, skipped: number) => void;
+}
+
 export class LogWriter {
   readonly #options: LogWriterOptions;
   #thread: Thread<ToWriter, FromWriter> | null = null;
@@ -33,6 +38,7 @@ export class LogWriter {
   #logging: LoggingConfig;
   #waiting: { resolve: (message: FromWriter) => void; reject: (fault: Error) => void } | null = null;
   #restart: ReturnType<typeof setTimeout> | undefined;
+  #tap: TrafficTapping | null = null;
 
   constructor(logging: LoggingConfig, options: LogWriterOptions) {
     this.#logging = logging;
@@ -50,6 +56,7 @@ export class LogWriter {
       onMessage: (message: FromWriter) => {
         if (message.type === "series") registry.announce(threadId, message.series);
         else if (message.type === "log") log(message.level, message.message, message.fields);
+        else if (message.type === "tapped") this.#tap?.listener(message.lines, message.skipped);
         else {
           this.#waiting?.resolve(message);
           this.#waiting = null;
@@ -66,6 +73,18 @@ export class LogWriter {
       this.end();
       throw new WriterFailure(reply.message);
     }
+    if (this.#tap !== null) this.tap(this.#tap);
+  }
+
+  /** Whether the writer thread runs; it is replaced when it dies. */
+  get running(): boolean {
+    return this.#thread !== null;
+  }
+
+  /** Has records sent to the listener as well, at most so many a second; null: not any more. */
+  tap(tap: TrafficTapping | null): void {
+    this.#tap = tap;
+    this.#thread?.post({ type: "tap", recordsPerSecond: tap?.recordsPerSecond ?? 0 });
   }
 
   /** A port on which record batches reach the writer. */

@@ -1,4 +1,5 @@
 /** Every message between threads. They carry what is rare; what each request touches is in shared memory. */
+import type { TrafficAnswer, TrafficQuestion } from "../admin/source.ts";
 import type { LoggingConfig, LogLevel } from "../config/model.ts";
 import type { SeriesAnnouncement } from "../metrics/mod.ts";
 import type { SnapshotSpec } from "../proxy/snapshot.ts";
@@ -46,6 +47,8 @@ export type ToWriter =
   /** One proxy thread's line of batches. */
   | { type: "connect"; port: MessagePort }
   | { type: "reconfigure"; logging: LoggingConfig }
+  /** Send records here too, at most so many a second; 0: none. */
+  | { type: "tap"; recordsPerSecond: number }
   /** Write all there is, then answer `closed`. */
   | { type: "close" };
 
@@ -56,7 +59,18 @@ export type FromWriter =
   | { type: "reconfigured" }
   | { type: "reconfigure_failed"; message: string }
   | { type: "closed" }
+  /** Some of the records that were written, and how many others there were since the last such message. */
+  | { type: "tapped"; lines: string; skipped: number }
   | SharedFromThread;
+
+/** Control thread to query thread: one question in its life. */
+export interface ToQuery {
+  logging: LoggingConfig;
+  question: TrafficQuestion;
+}
+
+/** Query thread to control thread. */
+export type FromQuery = TrafficAnswer;
 
 /** What every thread tells the control thread. */
 export type SharedFromThread =

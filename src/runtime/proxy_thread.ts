@@ -103,6 +103,8 @@ class ProxyThread {
     this.#prepared = null;
     const old = this.#handler.snapshot;
     this.#handler.snapshot = snapshot;
+    // Under the old settings, whose sinks a log that is switched off is about to close.
+    this.#records?.flush();
     this.#handler.records = snapshot.config.logging.enabled ? this.#records : null;
     this.#records?.reconfigure(queueOptions(snapshot.config));
     this.#cells.setBuckets(bucketBounds(snapshot.config.monitoring.histogramBucketsMs));

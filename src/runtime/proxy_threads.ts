@@ -10,8 +10,10 @@ import type { FromProxy, ToProxy } from "./messages.ts";
 import { allocateProxyBlocks, Heartbeats, type ProcessBlocks, type ProxyBlocks } from "./shared_memory.ts";
 import { Thread } from "./thread.ts";
 
-/** A thread has this long to start, to prepare or to commit a generation. */
+/** A thread has this long to prepare or to commit a generation. */
 const REPLY_TIMEOUT_MS = 10_000;
+/** Starting loads its code; on a machine that has no time for it that has taken more than ten seconds. */
+const START_TIMEOUT_MS = 60_000;
 /** Default of `stalledAfterMs`: far above any pause of a loaded machine; a suspended one stops both clocks. */
 const STALLED_AFTER_MS = 30_000;
 /** Heartbeats are read so many times within that. */
@@ -165,7 +167,7 @@ export class ProxyThreads {
     this.#threads.set(index, handle);
     const reply = await handle.ask(
       { type: "start", thread: index, blocks: handle.blocks, snapshot: this.#spec! },
-      REPLY_TIMEOUT_MS,
+      START_TIMEOUT_MS,
     );
     if (reply.type === "start_failed") {
       this.#forget(handle);

@@ -5,12 +5,17 @@
  *     reload:   load → prepare (ports, sinks, threads) → commit in every thread → health checks, log level
  *     shutdown: not ready → proxy threads drain → writer drains → ports close
  */
-import { healthApp, type TargetReport } from "../admin/health_app.ts";
+import type { AdminApp } from "../admin/admin_app.ts";
+import { type Components, LIVE_RECORDS_PER_SECOND } from "../admin/api.ts";
+import { healthApp, type HealthSource, type TargetReport } from "../admin/health_app.ts";
 import { metricsApp } from "../admin/metrics_app.ts";
+import type { AdminSource } from "../admin/source.ts";
+import { TargetOverrides } from "../admin/target_overrides.ts";
+import { Tokens } from "../admin/tokens.ts";
 import type { BalancedTarget } from "../balancing/balancer.ts";
 import { SlotAllocator } from "../balancing/slots.ts";
 import { TargetTable } from "../balancing/target_table.ts";
-import { loadConfig, type LoadOptions } from "../config/load.ts";
+import { loadConfig, type LoadOptions, type LoadResult } from "../config/load.ts";
 import type { Config, SocketAddress } from "../config/model.ts";
 import { formatProblem } from "../config/problem.ts";
 import { watchConfig } from "../config/watch.ts";
@@ -18,12 +23,15 @@ import { HealthChecker } from "../health/checker.ts";
 import { bucketBounds, MetricRegistry, targetStatuses } from "../metrics/mod.ts";
 import type { SnapshotSpec } from "../proxy/snapshot.ts";
 import { VERSION } from "../version.ts";
-import { AppServer } from "./app_server.ts";
+import { QueueGauge } from "../traffic/gauge.ts";
+import { type App, AppServer } from "./app_server.ts";
+import { components } from "./components.ts";
 import { ControlMetrics } from "./control_metrics.ts";
 import type { Log, Logger } from "./log.ts";
 import { LogWriter } from "./log_writer.ts";
 import { ProxyThreads } from "./proxy_threads.ts";
 import { allocateProcessBlocks } from "./shared_memory.ts";
+import { TrafficQuestions } from "./traffic_questions.ts";
 
 /** The health and metrics ports finish what they answer, but nobody waits for them longer than this. */
 const APP_CLOSE_TIMEOUT_MS = 1_000;
@@ -58,13 +66,19 @@ export class Supervisor {
   readonly #blocks = allocateProcessBlocks();
   readonly #table = new TargetTable(this.#blocks.targets);
   readonly #slots = new SlotAllocator(this.#table);
+  readonly #overrides = new TargetOverrides(this.#table);
   readonly #registry: MetricRegistry;
   readonly #metrics: ControlMetrics;
   readonly #threads: ProxyThreads;
   readonly #health: HealthChecker;
   readonly #startedMs = performance.now();
+  readonly #startedAt = new Date();
+  readonly #tokens: Tokens;
+  readonly #questions = new TrafficQuestions();
   readonly #stopWatching = new AbortController();
   #config: Config;
+  /** The text that the configuration in use was made of. */
+  #configText: string;
   #targets: BalancedTarget[] = [];
   #lastThreadId = 0;
   #generation = 1;
@@ -72,15 +86,20 @@ export class Supervisor {
   #lastReloadError: string | null = null;
   #writer: LogWriter | null = null;
   #ports: Ports | null = null;
+  /** Null until somebody asks for it. */
+  #admin: Promise<AdminApp> | null = null;
   #serving = false;
+  #draining = false;
   readonly #started = Promise.withResolvers<void>();
   /** The reload under way, or the start: the next reload waits for it. */
   #reloading: Promise<unknown> = this.#started.promise;
 
   constructor(config: Config, options: SupervisorOptions) {
     this.#config = config;
+    this.#configText = options.configText;
     this.#options = options;
     this.#log = options.logger.log;
+    this.#tokens = new Tokens(options.load.environment ?? Deno.env);
     this.#registry = new MetricRegistry(bucketBounds(config.monitoring.histogramBucketsMs));
     this.#metrics = new ControlMetrics(this.#registry, config, {
       targets: () => targetStatuses(this.#table, this.#targets),
@@ -96,7 +115,7 @@ export class Supervisor {
       nextThreadId: () => ++this.#lastThreadId,
     });
     this.#health = new HealthChecker({
-      table: this.#table,
+      table: this.#overrides,
       log: {
         info: (fields, message) => this.#log("info", message, fields),
         warn: (fields, message) => this.#log("warn", message, fields),
@@ -113,6 +132,8 @@ export class Supervisor {
   async start(): Promise<void> {
     const config = this.#config;
     this.#targets = this.#slots.assign(config.targets.targets);
+    this.#overrides.apply(this.#targets);
+    for (const warning of this.#tokens.warnings()) this.#log("warn", warning);
     try {
       if (config.logging.enabled) await this.#openWriter(config);
       this.#ports = this.#openPorts(config);
@@ -183,7 +204,7 @@ export class Supervisor {
     }
   }
 
-  #openPort(key: string, address: SocketAddress, app: ReturnType<typeof healthApp>): AppServer {
+  #openPort(key: string, address: SocketAddress, app: App): AppServer {
     try {
       return new AppServer(address, app);
     } catch (fault) {
@@ -197,10 +218,16 @@ export class Supervisor {
   }
 
   #healthApp() {
-    return healthApp({
+    return healthApp(this.#healthSource());
+  }
+
+  #healthSource(): HealthSource {
+    return {
       version: VERSION,
       uptimeMs: () => performance.now() - this.#startedMs,
       isServing: () => this.#serving && this.#threads.running > 0,
+      isDraining: () => this.#draining,
+      components: () => this.#components(),
       targets: () => this.#targetReports(),
       config: () => ({
         path: this.#options.configPath,
@@ -208,11 +235,58 @@ export class Supervisor {
         loadedAt: this.#loadedAt,
         lastError: this.#lastReloadError,
       }),
+    };
+  }
+
+  #components(): Components {
+    const { logging, server } = this.#config;
+    return components({
+      serving: this.#serving,
+      threads: { wanted: server.workers, running: this.#threads.running },
+      log: {
+        enabled: logging.enabled,
+        running: this.#writer?.running ?? false,
+        full: new QueueGauge(this.#blocks.queue).isFull(logging.queueMaxBytes),
+      },
+      lastReloadError: this.#lastReloadError,
+      adminRoles: this.#tokens.roles,
     });
   }
 
   #metricsApp() {
-    return metricsApp({ text: () => this.#metrics.text(), json: () => this.#metrics.json() });
+    return metricsApp({
+      text: () => this.#metrics.text(),
+      json: () => this.#metrics.json(),
+      admin: async () => (await (this.#admin ??= this.#loadAdmin())).app,
+    });
+  }
+
+  async #loadAdmin(): Promise<AdminApp> {
+    const { adminApp } = await import("../admin/admin_app.ts");
+    return adminApp({ source: this.#adminSource(), tokens: this.#tokens });
+  }
+
+  #adminSource(): AdminSource {
+    return {
+      log: this.#log,
+      health: this.#healthSource(),
+      startedAt: this.#startedAt,
+      config: () => this.#config,
+      configText: () => this.#configText,
+      load: this.#options.load,
+      reload: (occasion) => this.reload(occasion),
+      targets: () => this.#targets,
+      overrides: this.#overrides,
+      metrics: () => this.#metrics.gather(),
+      workers: () => ({ configured: this.#config.server.workers, running: this.#threads.running }),
+      queuedBytes: () => new QueueGauge(this.#blocks.queue).queuedBytes(),
+      countFailedAttempt: () => this.#metrics.adminRefused(),
+      askTraffic: (logging, question) => this.#questions.ask(logging, question),
+      tapTraffic: (listener) =>
+        this.#writer?.tap(
+          listener === null ? null : { recordsPerSecond: LIVE_RECORDS_PER_SECOND, listener },
+        ),
+    };
   }
 
   #targetReports(): TargetReport[] {
@@ -230,7 +304,13 @@ export class Supervisor {
 
   #watch(): void {
     const onChange = async () => {
-      await this.reload("the file changed");
+      await this.#inTurn(async () => {
+        const { configPath, load } = this.#options;
+        const result = await loadConfig(configPath, load);
+        // A change through the admin API has been taken into use before the file is seen to have changed.
+        if (result.ok && result.text === this.#configText && this.#lastReloadError === null) return;
+        await this.#use(result, "the file changed");
+      });
     };
     const { configPath, configText } = this.#options;
     const watch = watchConfig(configPath, onChange, {
@@ -244,14 +324,17 @@ export class Supervisor {
 
   /** Loads the configuration again and uses it, or says why not and keeps the old one. One at a time. */
   reload(occasion: string): Promise<ReloadResult> {
-    const reload = this.#reloading.then(() => this.#reload(occasion));
-    this.#reloading = reload;
-    return reload;
+    const { configPath, load } = this.#options;
+    return this.#inTurn(async () => this.#use(await loadConfig(configPath, load), occasion));
   }
 
-  async #reload(occasion: string): Promise<ReloadResult> {
-    const { configPath, load } = this.#options;
-    const result = await loadConfig(configPath, load);
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#reloading.then(work);
+    this.#reloading = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #use(result: LoadResult, occasion: string): Promise<ReloadResult> {
     if (!result.ok) return this.#reloadFailed(occasion, result.problems.map(formatProblem));
     for (const warning of result.warnings) this.#log("warn", formatProblem(warning));
     try {
@@ -259,11 +342,12 @@ export class Supervisor {
     } catch (fault) {
       return this.#reloadFailed(occasion, [messageOf(fault)]);
     }
+    this.#configText = result.text;
     this.#loadedAt = new Date();
     this.#lastReloadError = null;
     this.#metrics.reloaded(true);
     this.#log("info", `configuration reloaded: ${occasion}`, {
-      path: configPath,
+      path: result.path,
       generation: this.#generation,
     });
     return { ok: true, generation: this.#generation };
@@ -283,13 +367,14 @@ export class Supervisor {
   async #apply(config: Config): Promise<void> {
     const old = this.#config;
     const targets = this.#slots.assign(config.targets.targets);
+    this.#overrides.weigh(targets);
     const newPorts = portsDiffer(config, old) ? this.#openPorts(config) : this.#ports;
     const loggingChanged = JSON.stringify(config.logging) !== JSON.stringify(old.logging);
     try {
-      if (loggingChanged) await this.#applyLogging(config);
+      if (loggingChanged && config.logging.enabled) await this.#applyLogging(config);
       await this.#threads.change(this.#spec(config, this.#generation + 1, targets));
     } catch (fault) {
-      this.#slots.assign(old.targets.targets);
+      this.#overrides.weigh(this.#slots.assign(old.targets.targets));
       if (newPorts !== this.#ports) await this.#closePorts(newPorts);
       if (loggingChanged) await this.#applyLogging(old);
       throw fault;
@@ -297,6 +382,8 @@ export class Supervisor {
     this.#generation++;
     this.#config = config;
     this.#targets = targets;
+    this.#overrides.apply(targets);
+    if (loggingChanged && !config.logging.enabled) await this.#stopLogging(config);
     if (newPorts !== this.#ports) {
       this.#closePorts(this.#ports);
       this.#ports = newPorts;
@@ -316,14 +403,26 @@ export class Supervisor {
     }
   }
 
+  /** Comes after the threads' commit: until then they go on recording. */
+  async #stopLogging(config: Config): Promise<void> {
+    try {
+      await this.#applyLogging(config);
+    } catch (fault) {
+      this.#log("error", "the traffic log is off, but was not closed in order", { reason: messageOf(fault) });
+    }
+  }
+
   /** Finishes what is in flight, writes every record, closes every port. */
   async shutdown(): Promise<void> {
     this.#serving = false;
+    this.#draining = true;
     this.#stopWatching.abort();
     await this.#reloading;
     await this.#health.stop();
     await this.#threads.drain(this.#config.server.shutdownTimeoutMs);
     await this.#writer?.close();
+    this.#overrides.close();
+    (await this.#admin)?.close();
     await this.#closePorts(this.#ports);
   }
 }

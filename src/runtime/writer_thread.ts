@@ -3,17 +3,23 @@ import { bucketBounds, MetricCells } from "../metrics/mod.ts";
 import { QueueGauge } from "../traffic/gauge.ts";
 import type { RecordBatch } from "../traffic/record.ts";
 import { reasonOf } from "../traffic/sink.ts";
+import { systemClock } from "../traffic/clock.ts";
+import { TrafficTap } from "../traffic/tap.ts";
 import { TrafficWriter } from "../traffic/writer.ts";
 import type { FromWriter, ToWriter } from "./messages.ts";
 import { threadScope } from "./thread_scope.ts";
 import { CellWriterMetrics } from "./writer_metrics.ts";
 
-/** How long records may take from a proxy thread's port to the sinks when the program stops. */
+/** How long records may take from a proxy thread's port to the sinks when the log or the program ends. */
 const DRAIN_TIMEOUT_MS = 5_000;
 
 const scope = threadScope<ToWriter, FromWriter>();
 let writer: TrafficWriter | null = null;
 let gauge: QueueGauge | null = null;
+const tap = new TrafficTap(
+  systemClock,
+  (lines, skipped) => scope.postMessage({ type: "tapped", lines, skipped }),
+);
 
 scope.onmessage = async (event) => {
   const message = event.data;
@@ -32,10 +38,18 @@ scope.onmessage = async (event) => {
   const opened = writer;
   switch (message.type) {
     case "connect":
-      message.port.onmessage = (event: MessageEvent<RecordBatch>) => opened.write(event.data);
+      message.port.onmessage = (event: MessageEvent<RecordBatch>) => {
+        tap.offer(event.data);
+        opened.write(event.data);
+      };
+      break;
+    case "tap":
+      tap.recordsPerSecond = message.recordsPerSecond;
       break;
     case "reconfigure":
       try {
+        // Switched off, nothing new comes, and what is on its way still belongs to the old sinks.
+        if (!message.logging.enabled) await within(DRAIN_TIMEOUT_MS, gauge!.room(1));
         await opened.reconfigure(message.logging);
         scope.postMessage({ type: "reconfigured" });
       } catch (fault) {

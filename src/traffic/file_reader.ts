@@ -6,7 +6,7 @@ import { listLogFiles, type LogFile, statOrNull } from "./file_names.ts";
 import { eachFigure, matchingRows } from "./file_scan.ts";
 import type { TrafficFilter } from "./filter.ts";
 import { pause } from "./poll.ts";
-import type { StatsGroup, StatsKey, TrafficReader } from "./query.ts";
+import type { StatsGroup, StatsKey, TrafficReader } from "./reader.ts";
 import { decodeLine, type TrafficRow } from "./record.ts";
 import { reasonOf, TrafficOpenError } from "./sink.ts";
 import { StatsGroups } from "./stats_groups.ts";

@@ -5,7 +5,7 @@
 
 import { isoTime, matches, type TrafficFilter } from "./filter.ts";
 import { decodeLine, isError, type TrafficRow } from "./record.ts";
-import type { StatsKey } from "./query.ts";
+import type { StatsKey } from "./reader.ts";
 
 /** Texts that every matching line has, the rarest kind first. Quotes in values are escaped, so none is ambiguous. */
 export function needlesOf(filter: TrafficFilter): string[] {

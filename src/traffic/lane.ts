@@ -44,6 +44,7 @@ export class SinkLane {
   readonly #context: LaneContext;
   #state: "direct" | "away" | "replaying" = "replaying";
   #queue: Accepted[] = [];
+  #queuedBytes = 0;
   #inFlight: Accepted[] | null = null;
   #isDraining = false;
   #draining: Promise<void> = Promise.resolve();
@@ -79,6 +80,8 @@ export class SinkLane {
   /** Takes a batch; `release` is called once it no longer counts for the process's queue. */
   accept(batch: SinkBatch, release: () => void): void {
     this.#queue.push({ batch, release });
+    this.#queuedBytes += batch.size;
+    if (this.#state === "direct" && this.#isOverrun()) this.#state = "replaying";
     if (this.#state === "direct") this.#drain();
     else this.#store();
   }
@@ -200,11 +203,21 @@ export class SinkLane {
     return batch.count;
   }
 
+  /**
+   * Whether more waits behind the write under way than the next one can take: a database that is slower than the
+   * requests would fill the process's queue, whose overflow is lost, while there is room in the spool.
+   */
+  #isOverrun(): boolean {
+    return this.#backlog.durable && this.#inFlight !== null && this.#queuedBytes > REPLAY_BYTES;
+  }
+
   #takeQueued(): Accepted[] {
     let taken = 0;
-    for (let bytes = 0; taken < this.#queue.length && bytes < REPLAY_BYTES; taken++) {
+    let bytes = 0;
+    for (; taken < this.#queue.length && bytes < REPLAY_BYTES; taken++) {
       bytes += this.#queue[taken].batch.size;
     }
+    this.#queuedBytes -= bytes;
     return this.#queue.splice(0, taken);
   }
 
@@ -222,6 +235,7 @@ export class SinkLane {
     const items = [...this.#inFlight ?? [], ...this.#queue];
     this.#inFlight = null;
     this.#queue = [];
+    this.#queuedBytes = 0;
     for (const item of items) {
       this.#push(item.batch);
       item.release();

@@ -7,7 +7,7 @@ import { maskDatabaseUrl } from "./database_url.ts";
 import type { TrafficFilter } from "./filter.ts";
 import { pause } from "./poll.ts";
 import { codeOf, connect, type ConnectOptions, safeReason } from "./postgres_schema.ts";
-import type { StatsGroup, StatsKey, TrafficReader } from "./query.ts";
+import type { StatsGroup, StatsKey, TrafficReader } from "./reader.ts";
 import type { TrafficRow } from "./record.ts";
 import { TrafficOpenError } from "./sink.ts";
 

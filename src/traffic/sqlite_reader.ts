@@ -5,7 +5,7 @@ import { COLUMN_NAMES } from "./columns.ts";
 import { conditionsOf } from "./conditions.ts";
 import { NO_FILTER, type TrafficFilter } from "./filter.ts";
 import { pause } from "./poll.ts";
-import type { StatsGroup, StatsKey, TrafficReader } from "./query.ts";
+import type { StatsGroup, StatsKey, TrafficReader } from "./reader.ts";
 import type { TrafficRow } from "./record.ts";
 import { openForReading } from "./sqlite_schema.ts";
 import { StatsGroups } from "./stats_groups.ts";

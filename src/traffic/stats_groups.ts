@@ -1,7 +1,7 @@
 /** Figures gathered record by record, for logs that cannot do it themselves. */
 
 import { Distribution } from "./distribution.ts";
-import type { StatsGroup } from "./query.ts";
+import type { StatsGroup } from "./reader.ts";
 
 /** More groups than this are counted together, so that a scan of hosts cannot use up the memory. */
 const MOST_GROUPS = 10_000;

@@ -30,6 +30,9 @@ export interface FetchPoolOptions {
   caCerts?: string[];
 }
 
+/** A body that is declared at most so long is read whole: a stream around it costs more than all the rest. */
+const WHOLE_BYTES = 65536;
+
 export class FetchPool implements Transport {
   readonly #client: Deno.HttpClient;
   #inFlight = 0;
@@ -83,14 +86,14 @@ class FetchExchange {
         redirect: "manual",
         signal: this.#controller.signal,
       });
-      return this.#answered(response);
+      return await this.#answered(response);
     } catch (fault) {
       this.#end();
       throw explain(fault, request);
     }
   }
 
-  #answered(response: Response): UpstreamResponse {
+  async #answered(response: Response): Promise<UpstreamResponse> {
     const { request } = this;
     const { status } = response;
     if (status < 200 || status > 599) {
@@ -106,6 +109,13 @@ class FetchExchange {
     if (response.body === null || bodyless) {
       this.#end();
       return { status, headers, body: null };
+    }
+    const length = contentLength(headers);
+    if (length !== null && length <= WHOLE_BYTES && !isEventStream(headers)) {
+      this.#startTimer("sent nothing more of the response body");
+      const bytes = new Uint8Array(await response.arrayBuffer());
+      this.#end();
+      return { status, headers, body: bytes };
     }
     return { status, headers, body: this.#relay(response.body.getReader(), isEventStream(headers)) };
   }
@@ -242,6 +252,14 @@ function relayRequestBody(
   }, { highWaterMark: 0 });
 }
 
+/** What is left of the field: that of a body which `fetch` has decoded is gone. */
+function contentLength(headers: FlatHeaders): number | null {
+  for (let i = 0; i < headers.length; i += 2) {
+    if (headers[i] === "content-length") return Number(headers[i + 1]);
+  }
+  return null;
+}
+
 function responseHeaders(headers: Headers, bodyless: boolean): FlatHeaders {
   const coding = headers.get("content-encoding");
   const decoded = !bodyless && coding !== null && DECODED_BY_FETCH.has(coding.trim().toLowerCase());
@@ -270,15 +288,17 @@ function explain(fault: unknown, request: UpstreamRequest): UpstreamError {
     );
   }
   const message = messages(fault);
+  // The body is locked from the start: what has one cannot be given to another target.
+  const touched = request.body !== null;
   const cause = /client error \(\w+\): (.*)$/s.exec(message)?.[1] ?? message;
   if (/certificate|handshake|\btls\b|InvalidContentType/i.test(message)) {
-    return new UpstreamError("tls", `TLS with ${target} failed: ${cause}`, false, false, options);
+    return new UpstreamError("tls", `TLS with ${target} failed: ${cause}`, touched, false, options);
   }
   if (message.includes("(Connect)") || message.includes("dns error")) {
     return new UpstreamError(
       "connect_refused",
       `cannot connect to ${target}: ${cause}`,
-      false,
+      touched,
       false,
       options,
     );

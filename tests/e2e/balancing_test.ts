@@ -143,3 +143,22 @@ Deno.test("a target that refuses connections is passed over for the next one", a
   assert.equal(record.target, "t1");
   assert.equal(record.status_code, 200);
 });
+
+for (const transport of ["http1", "fetch"]) {
+  Deno.test(`${transport}: a POST to a target that refuses connections is answered in order, and not twice`, async () => {
+    const gone = new RawUpstream(() => ok("hello"));
+    await using b = new RawUpstream((request) => ok(request.body));
+    const toml = `${targets([gone, b], 'type = "roundrobin"')}[http_client]\ntransport = "${transport}"\n`;
+    await gone[Symbol.asyncDispose]();
+    await using dispa = await Dispa.start({ toml });
+    const statuses: number[] = [];
+    for (let i = 0; i < 4; i++) {
+      const response = await dispa.fetch("example.com", "/order", { method: "POST", body: `order ${i}` });
+      statuses.push(response.status);
+      if (response.status === 200) assert.equal(await response.text(), `order ${i}`);
+      else assert.equal(response.headers.get("x-dispa-error"), "connect_refused");
+    }
+    // http1 has not touched the body when the connection is refused; fetch has.
+    assert.deepEqual(statuses.filter((status) => status === 200).length, transport === "http1" ? 4 : 2);
+  });
+}

@@ -1,6 +1,7 @@
 /** The real program as a child process, on free ports and in a folder of its own. */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { TrafficRow } from "../../src/traffic/record.ts";
 import { eventually } from "./eventually.ts";
 import { Lines } from "./lines.ts";
 import { freePort } from "./ports.ts";
@@ -47,27 +48,8 @@ export interface DispaOptions {
   env?: Record<string, string>;
 }
 
-export interface TrafficLine {
-  id: string;
-  timestamp: string;
-  request_id: string;
-  client_ip: string;
-  host: string;
-  method: string;
-  path: string;
-  target: string | null;
-  status_code: number;
-  duration_ms: number;
-  request_size: number;
-  response_size: number;
-  user_agent: string | null;
-  error_message: string | null;
-  route: string | null;
-  upstream_ms: number | null;
-  retries: number;
-  protocol: string;
-  worker: number;
-}
+/** A line of the traffic log's files. */
+export type TrafficLine = TrafficRow;
 
 export class Dispa implements AsyncDisposable {
   readonly port = freePort();
@@ -177,13 +159,7 @@ ${toml}`;
 
   /** All records written so far, in the order of the files. */
   records(): TrafficLine[] {
-    if (!exists(this.logs)) return [];
-    const files = [...Deno.readDirSync(this.logs)].map((entry) => entry.name)
-      .filter((name) => name.startsWith("traffic-")).sort();
-    return files.flatMap((name) => {
-      const lines = Deno.readTextFileSync(join(this.logs, name)).split("\n");
-      return lines.filter((line) => line !== "").map((line) => JSON.parse(line) as TrafficLine);
-    });
+    return readRecords(this.logs);
   }
 
   /** Waits for the record that `matches`. */
@@ -225,6 +201,24 @@ ${toml}`;
     if (this.#child !== null) await this.stop("SIGKILL");
     Deno.removeSync(this.directory, { recursive: true });
   }
+}
+
+/** All records in the traffic log files of a folder, moved ones included, in the order in which they were begun. */
+export function readRecords(directory: string): TrafficLine[] {
+  if (!exists(directory)) return [];
+  const files = [...Deno.readDirSync(directory)].map((entry) => entry.name)
+    .filter((name) => name.startsWith("traffic-")).sort(byDayAndNumber);
+  return files.flatMap((name) => {
+    const lines = Deno.readTextFileSync(join(directory, name)).split("\n");
+    return lines.filter((line) => line !== "").map((line) => JSON.parse(line) as TrafficLine);
+  });
+}
+
+/** `traffic-2026-11-23.log` comes before `traffic-2026-11-23.1.log`. */
+function byDayAndNumber(a: string, b: string): number {
+  const key = (name: string) =>
+    name.replace(/^(.{18})\.(?:(\d+)\.)?/, (_, day, number = "0") => `${day}.${number.padStart(9, "0")}.`);
+  return key(a) < key(b) ? -1 : 1;
 }
 
 /** Runs a command of the program to its end. */

@@ -1,5 +1,6 @@
 /** A private PostgreSQL server for tests: its own cluster in a temporary folder, on a port of its own. */
 
+import { freePort } from "./ports.ts";
 import { requires } from "./skip.ts";
 
 const BIN = "/usr/lib/postgresql/15/bin";
@@ -68,11 +69,6 @@ export async function startPostgres(): Promise<PostgresServer> {
   };
   await server.start();
   return server;
-}
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
 }
 
 async function run(program: string, args: string[]): Promise<void> {

@@ -19,11 +19,11 @@ export const serverSchema = table({
   ),
   keep_alive_timeout: field(
     seconds().prefault(60),
-    "Seconds after which an idle client connection is closed.",
+    "Seconds after which an idle client connection is closed. Not enforced by this version.",
   ),
   header_timeout: field(
     seconds().prefault(10),
-    "Seconds a client has to send a whole request header; guards against clients that send slowly on purpose.",
+    "Seconds a client has to send a whole request header. Not enforced by this version.",
   ),
   request_timeout: field(
     seconds().prefault(30),

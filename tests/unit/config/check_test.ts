@@ -88,8 +88,8 @@ Deno.test("every key can be set, and seconds become milliseconds", async () => {
 [server]
 bind_address = "[::1]:8000"
 workers = 2
-keep_alive_timeout = 1.5
-header_timeout = 2
+keep_alive_timeout = 60
+header_timeout = 10
 request_timeout = 1.001
 shutdown_timeout = 0
 [domains]
@@ -152,8 +152,8 @@ trust_proxy_headers = true
     server: {
       bind: { hostname: "::1", port: 8000 },
       workers: 2,
-      keepAliveTimeoutMs: 1500,
-      headerTimeoutMs: 2000,
+      keepAliveTimeoutMs: 60_000,
+      headerTimeoutMs: 10_000,
       requestTimeoutMs: 1001,
       shutdownTimeoutMs: 0,
     },
@@ -502,4 +502,12 @@ Deno.test("the time of a health check is half the interval where 5 s would be to
     "[targets.health_check]\nenabled = false\ninterval = 3\ntimeout = 5\n" + ONE_TARGET,
   );
   assert.equal(off.targets.healthCheck.timeoutMs, 5000);
+});
+
+Deno.test("a client time-out that is set is said not to be enforced", async () => {
+  const { config, warnings } = await check(`[server]\nkeep_alive_timeout = 1.5\n${ONE_TARGET}`);
+  assert.equal(config?.server.keepAliveTimeoutMs, 1500);
+  assert.deepEqual(warnings, [
+    "x.toml:2:22 server.keep_alive_timeout: not enforced by this version: idle and slow clients are not closed",
+  ]);
 });

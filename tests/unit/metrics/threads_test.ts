@@ -15,12 +15,14 @@ Deno.test("what real threads count is whole at any moment, survives a killed thr
   let [lastTotal, lastCount, lastSum] = [0, 0, 0];
   const seenEnough = Promise.withResolvers<void>();
   const read = () => {
-    const total = Object.values(metrics.scalars(FAMILIES.requests)).reduce((sum, n) => sum + n, 0);
+    const counts = Object.values(metrics.scalars(FAMILIES.requests));
+    const total = counts.reduce((sum, n) => sum + n, 0);
     const [{ count, sum }] = metrics.histograms(FAMILIES.requestDuration);
     ok([total, count, sum].every(Number.isSafeInteger), `torn: ${total}, ${count}, ${sum}`);
     ok(total >= lastTotal && count >= lastCount && sum >= lastSum, "counters never go down");
     if (total > lastTotal) moves++;
-    if (moves >= MOVES_WANTED) seenEnough.resolve();
+    // A thread that started late has counted nothing yet; all must have.
+    if (moves >= MOVES_WANTED && counts.filter((n) => n > 0).length === 3) seenEnough.resolve();
     [lastTotal, lastCount, lastSum] = [total, count, sum];
   };
 

@@ -7,13 +7,13 @@ import { SinkBatch } from "../../../src/traffic/batch.ts";
 import { systemClock } from "../../../src/traffic/clock.ts";
 import { partsForward } from "../../../src/traffic/file_lines.ts";
 import { matches, NO_FILTER, type TrafficFilter } from "../../../src/traffic/filter.ts";
+import { openReader } from "../../../src/traffic/query.ts";
 import {
-  openReader,
   STATS_KEYS,
   type StatsGroup,
   type StatsKey,
   type TrafficReader,
-} from "../../../src/traffic/query.ts";
+} from "../../../src/traffic/reader.ts";
 import { encodeRecord, isError, type TrafficRecord, type TrafficRow } from "../../../src/traffic/record.ts";
 import { type Sink, TrafficOpenError } from "../../../src/traffic/sink.ts";
 import { configuredSinks } from "../../../src/traffic/sinks.ts";
