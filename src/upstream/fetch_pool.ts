@@ -57,6 +57,7 @@ export class FetchPool implements Transport {
   }
 
   close(): void {
+    if (this.#closing) return;
     this.#closing = true;
     if (this.#inFlight === 0) this.#client.close();
   }
@@ -104,6 +105,18 @@ class FetchExchange {
         true,
       );
     }
+    // `fetch` takes both: what one reader ends by the length, another ends by the chunks (RFC 9112 section 6.3).
+    const coding = response.headers.get("transfer-encoding");
+    if (coding !== null && (coding.toLowerCase() !== "chunked" || response.headers.has("content-length"))) {
+      this.#controller.abort();
+      throw new UpstreamError(
+        "bad_response",
+        `target ${request.target.name} answered with transfer-encoding ${JSON.stringify(coding)}${
+          response.headers.has("content-length") ? " and content-length" : ""
+        }`,
+        true,
+      );
+    }
     const bodyless = request.method === "HEAD" || status === 204 || status === 304;
     const headers = responseHeaders(response.headers, bodyless);
     if (response.body === null || bodyless) {
@@ -115,7 +128,7 @@ class FetchExchange {
       this.#startTimer("sent nothing more of the response body");
       const bytes = new Uint8Array(await response.arrayBuffer());
       this.#end();
-      return { status, headers, body: bytes };
+      return { status, headers, body: bytes.length === 0 ? null : bytes };
     }
     return { status, headers, body: this.#relay(response.body.getReader(), isEventStream(headers)) };
   }
