@@ -7,7 +7,8 @@
 import type { TargetConfig } from "../src/config/model.ts";
 import { removeHopByHop } from "../src/upstream/hop_by_hop.ts";
 import { Http1Pool } from "../src/upstream/http1_pool.ts";
-import { AbortHandle, type FlatHeaders } from "../src/upstream/transport.ts";
+import type { FlatHeaders } from "../src/http/flat_headers.ts";
+import { AbortHandle } from "../src/upstream/transport.ts";
 
 type Mode = "http1" | "fetch";
 

@@ -1,5 +1,5 @@
 /** The request's header fields on their way to the upstream (RFC 9110 section 7.6, DESIGN 6 Forwarding). */
-import type { FlatHeaders } from "../upstream/transport.ts";
+import type { FlatHeaders } from "../http/flat_headers.ts";
 import { namedByConnection, removeNamed } from "../upstream/hop_by_hop.ts";
 
 /** What the pipeline needs to know of a request's fields, gathered in one pass. */

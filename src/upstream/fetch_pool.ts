@@ -11,9 +11,9 @@
  * - It has no connect time-out of its own: connecting counts into `timeoutMs` (`upstream_timeout`).
  * - It sends `content-length: 0` with a POST that has no body.
  */
+import type { FlatHeaders } from "../http/flat_headers.ts";
 import type { TargetConfig } from "../config/model.ts";
 import {
-  type FlatHeaders,
   isEventStream,
   type Transport,
   UpstreamError,

@@ -2,7 +2,7 @@
  * Which header fields end at this hop (RFC 9110 section 7.6.1): the one place that decides it, for requests
  * and responses of both transports.
  */
-import type { FlatHeaders } from "./transport.ts";
+import type { FlatHeaders } from "../http/flat_headers.ts";
 
 /**
  * Whether a field is about this connection only, whatever `Connection` says. Beside the list of RFC 9110

@@ -4,7 +4,7 @@
  */
 import { isHopByHop, namedByConnection, removeNamed } from "./hop_by_hop.ts";
 import { COLON, CR, FIELD_VALUE, Http1SyntaxError, LF, quote, SPACE, TAB, TOKEN } from "./http1_syntax.ts";
-import type { FlatHeaders } from "./transport.ts";
+import type { FlatHeaders } from "../http/flat_headers.ts";
 
 /** Larger heads are refused. nginx takes 4 to 8 kB by default, HAProxy 16 kB, Node 16 kB. */
 export const MAX_HEAD_BYTES = 65536;

@@ -3,9 +3,7 @@
  * both pass the suite in `tests/conformance/`.
  */
 import type { TargetConfig } from "../config/model.ts";
-
-/** Header fields as name, value, name, value …: names in lower case, values as received, order kept. */
-export type FlatHeaders = string[];
+import type { FlatHeaders } from "../http/flat_headers.ts";
 
 export interface UpstreamRequest {
   target: TargetConfig;
