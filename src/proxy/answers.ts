@@ -1,36 +1,5 @@
-/** The answers Dispa makes itself: one catalogue of codes, one way from a fault to a response (DESIGN 6). */
-import type { UpstreamErrorCode } from "../upstream/transport.ts";
-
-/** Every `x-dispa-error` code with its status. Part of the public contract: a test pins them. */
-export const ERROR_STATUS = {
-  bad_request: 400,
-  unauthorized: 401,
-  forbidden: 403,
-  domain_not_found: 404,
-  method_not_allowed: 405,
-  length_required: 411,
-  body_too_large: 413,
-  rate_limited: 429,
-  headers_too_large: 431,
-  /** The client left before it was answered: nobody reads this status, the record keeps it (as nginx does). */
-  client_gone: 499,
-  internal: 500,
-  connect_refused: 502,
-  connect_timeout: 502,
-  reset: 502,
-  bad_response: 502,
-  tls: 502,
-  no_target: 503,
-  upstream_timeout: 504,
-} as const satisfies Record<UpstreamErrorCode, number> & Record<string, number>;
-
-export type ErrorCode = keyof typeof ERROR_STATUS;
-
-/** A request that Dispa answers itself. `message` goes to the client: it names what to look at, no secret. */
-export interface Refusal {
-  code: ErrorCode;
-  message: string;
-}
+/** From a refusal to the response that says it. */
+import { ERROR_STATUS, type Refusal } from "../http/refusal.ts";
 
 const encoder = new TextEncoder();
 
@@ -43,5 +12,10 @@ export function answer(refusal: Refusal, requestId: string): { response: Respons
     ["x-dispa-error", refusal.code],
     ["x-request-id", requestId],
   ];
+  if (refusal.headers !== undefined) {
+    for (let i = 0; i < refusal.headers.length; i += 2) {
+      headers.push([refusal.headers[i], refusal.headers[i + 1]]);
+    }
+  }
   return { response: new Response(body, { status: ERROR_STATUS[refusal.code], headers }), size: body.length };
 }

@@ -1,7 +1,7 @@
 /** One request on its way through the proxy: what every step reads and the last one records. */
 import type { BalancedTarget } from "../balancing/balancer.ts";
 import { AbortHandle, type BodyObserver, type UpstreamError } from "../upstream/transport.ts";
-import type { ErrorCode } from "./answers.ts";
+import type { ErrorCode } from "../http/refusal.ts";
 import type { RequestFields } from "./headers.ts";
 import type { Snapshot } from "./snapshot.ts";
 

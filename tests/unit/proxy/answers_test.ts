@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { answer, ERROR_STATUS } from "../../../src/proxy/answers.ts";
+import { ERROR_STATUS } from "../../../src/http/refusal.ts";
+import { answer } from "../../../src/proxy/answers.ts";
 
 Deno.test("the error codes and their status are what they were", () => {
   assert.deepEqual(ERROR_STATUS, {
@@ -14,6 +15,7 @@ Deno.test("the error codes and their status are what they were", () => {
     headers_too_large: 431,
     client_gone: 499,
     internal: 500,
+    plugin_failed: 500,
     connect_refused: 502,
     connect_timeout: 502,
     reset: 502,

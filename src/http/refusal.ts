@@ -1,0 +1,56 @@
+/** The answers Dispa makes itself: one catalogue of codes (DESIGN 6). */
+import type { FlatHeaders } from "./flat_headers.ts";
+
+/** Every `x-dispa-error` code with its status. Part of the public contract: a test pins them. */
+export const ERROR_STATUS = {
+  bad_request: 400,
+  unauthorized: 401,
+  forbidden: 403,
+  domain_not_found: 404,
+  method_not_allowed: 405,
+  length_required: 411,
+  body_too_large: 413,
+  rate_limited: 429,
+  headers_too_large: 431,
+  /** The client left before it was answered: nobody reads this status, the record keeps it (as nginx does). */
+  client_gone: 499,
+  internal: 500,
+  /** A plugin failed whose `error_strategy` is `fail`. */
+  plugin_failed: 500,
+  connect_refused: 502,
+  connect_timeout: 502,
+  reset: 502,
+  bad_response: 502,
+  tls: 502,
+  no_target: 503,
+  upstream_timeout: 504,
+} as const;
+
+export type ErrorCode = keyof typeof ERROR_STATUS;
+
+/** Why the security steps turned a request away: the `kind` label of `dispa_security_denied_total` (DESIGN 4). */
+export type DenialKind =
+  | "headers_len"
+  | "headers_size"
+  | "body_too_large"
+  | "length_required"
+  | "rate_limit"
+  | "denied_ip"
+  | "not_allowed_ip"
+  | "auth_apikey"
+  | "auth_bearer"
+  | "auth_missing"
+  | "jwt_invalid"
+  | "body_stream_too_large"
+  | "slow_client"
+  | "too_many_connections";
+
+/** A request that Dispa answers itself. `message` goes to the client: it names what to look at, no secret. */
+export interface Refusal {
+  code: ErrorCode;
+  message: string;
+  /** Further fields of the answer: `retry-after`, `www-authenticate`. */
+  headers?: FlatHeaders;
+  /** Set where a security step refuses: it is counted. */
+  denial?: DenialKind;
+}
