@@ -18,15 +18,14 @@ export function splitTarget(target: string): { path: string; query: string | nul
  * The matching form of a path.
  * @param path as the client wrote it, one character a byte, beginning with `/`; its percent signs are known
  *   to be followed by two hexadecimal digits
- * @returns text, beginning with `/`; null if it cannot be decoded: a NUL, or bytes that are no UTF-8
+ * @returns text, beginning with `/`. Bytes that are no UTF-8 stand in it as lone surrogates (U+DC80 to U+DCFF),
+ *   which `encodePath` turns back into these bytes
  */
-export function matchingPath(path: string): string | null {
+export function matchingPath(path: string): string {
   if (!NEEDS_WORK.test(path)) return path;
-  const decoded = decodeBytes(path);
-  if (decoded === null || decoded.includes("\0")) return null;
   // Upstreams differ in whether a backslash separates: the stricter reading slips by no rule.
+  const parts = decodeBytes(path).replaceAll("\\", "/").split("/");
   const segments: string[] = [];
-  const parts = decoded.replaceAll("\\", "/").split("/");
   for (const part of parts) {
     if (part === "" || part === ".") continue;
     if (part === "..") segments.pop();
@@ -37,9 +36,9 @@ export function matchingPath(path: string): string | null {
   return segments.length === 0 ? "/" : `/${segments.join("/")}${isFolder ? "/" : ""}`;
 }
 
-const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-function decodeBytes(path: string): string | null {
+function decodeBytes(path: string): string {
   const bytes = new Uint8Array(path.length);
   let length = 0;
   for (let i = 0; i < path.length; i++) {
@@ -51,14 +50,40 @@ function decodeBytes(path: string): string | null {
       bytes[length++] = code;
     }
   }
+  const decoded = bytes.subarray(0, length);
+  return utf8Text(decoded) ?? escapedText(decoded);
+}
+
+/** Null if the bytes are no UTF-8. */
+function utf8Text(bytes: Uint8Array): string | null {
   try {
-    return strictUtf8.decode(bytes.subarray(0, length));
+    return strictUtf8.decode(bytes);
   } catch (fault) {
     if (fault instanceof TypeError) return null;
     throw fault;
   }
 }
 
+/** What is UTF-8 as text, each other byte as a lone surrogate (PEP 383). */
+function escapedText(bytes: Uint8Array): string {
+  let text = "";
+  for (let start = 0; start < bytes.length;) {
+    const size = utf8Length(bytes[start]);
+    const character = start + size <= bytes.length ? utf8Text(bytes.subarray(start, start + size)) : null;
+    text += character ?? String.fromCharCode(ESCAPE + bytes[start]);
+    start += character === null ? 1 : size;
+  }
+  return text;
+}
+
+/** Bytes of the character that begins with `lead` (RFC 3629 section 3). */
+function utf8Length(lead: number): number {
+  if (lead < 0xc0) return 1;
+  if (lead < 0xe0) return 2;
+  return lead < 0xf0 ? 3 : 4;
+}
+
+const ESCAPE = 0xdc00;
 const PERCENT = 0x25;
 
 /** RFC 3986 section 3.3: what a path segment may hold as it is, and the slash. */
@@ -66,8 +91,16 @@ const ENCODED = /[^A-Za-z0-9\-._~!$&'()*+,;=:@/]/gu;
 
 /** A path in its matching form as it is sent to an upstream. */
 export function encodePath(path: string): string {
+  return path.replace(ENCODED, encodeCharacter);
+}
+
+function encodeCharacter(character: string): string {
+  const code = character.charCodeAt(0);
+  if (character.length === 1 && code >= ESCAPE + 0x80 && code <= ESCAPE + 0xff) {
+    return `%${(code - ESCAPE).toString(16).toUpperCase()}`;
+  }
   // A replacement may have cut a character in two: half of one cannot be encoded.
-  return path.toWellFormed().replace(ENCODED, encodeURIComponent);
+  return encodeURIComponent(character.toWellFormed());
 }
 
 /**

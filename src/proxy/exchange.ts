@@ -1,14 +1,33 @@
-/** One request on its way through the proxy: what every step reads and the last one records. */
+/** One request on its way through the proxy: what every step reads and changes, and the last one records. */
 import type { BalancedTarget } from "../balancing/balancer.ts";
-import { AbortHandle, type BodyObserver, type UpstreamError } from "../upstream/transport.ts";
+import type { FlatHeaders } from "../http/flat_headers.ts";
+import type { RequestMessage } from "../http/message.ts";
+import { encodePath, matchingPath, splitTarget } from "../http/path.ts";
 import type { ErrorCode } from "../http/refusal.ts";
-import type { RequestFields } from "./headers.ts";
+import { AbortHandle, type BodyObserver, type UpstreamError } from "../upstream/transport.ts";
+import { type RequestFields, upstreamFields } from "./headers.ts";
 import type { Snapshot } from "./snapshot.ts";
+import type { Trace } from "./trace.ts";
 
-export class Exchange implements BodyObserver {
+/** What is read of the listener's request; `explain` has one that came over no socket. */
+export type IncomingRequest = Pick<Request, "method" | "url" | "headers" | "body" | "signal">;
+
+/** Where a request came from. */
+export interface Origin {
+  peerIp: string;
+  /** The peer, or the client that a trusted proxy names. */
+  clientIp: string;
+  /** Whether the peer is a proxy whose X-Forwarded-* fields are believed and passed on. */
+  trusted: boolean;
+  scheme: "http" | "https";
+}
+
+export class Exchange implements RequestMessage, BodyObserver {
   readonly startedMs = performance.now();
   readonly timestampMs = Date.now();
   readonly method: string;
+  readonly scheme: "http" | "https";
+  readonly clientIp: string;
 
   /** The client's own id, or a new one. */
   requestId = "";
@@ -17,8 +36,8 @@ export class Exchange implements BodyObserver {
   /** Host as the client wrote it, with its port. */
   authority = "";
   host = "";
-  /** Path and query, one character a byte, as the client wrote them. */
-  target = "";
+  /** Path and query as the client wrote them, one character a byte: for the record. */
+  receivedTarget = "";
   /** The domain pattern that matched; null before that step and if none did. */
   domain: string | null = null;
 
@@ -38,17 +57,57 @@ export class Exchange implements BodyObserver {
   finished = false;
   /** Whether the client's leaving is already listened for. */
   watched = false;
+  /** Told of every decision; null unless somebody has asked why. */
+  trace: Trace | null = null;
   readonly abort = new AbortHandle();
 
+  #target = "";
+  #path: string | null = null;
+  #headers: FlatHeaders | null = null;
+
   constructor(
-    readonly request: Request,
+    readonly request: IncomingRequest,
     readonly snapshot: Snapshot,
-    readonly peerIp: string,
-    readonly scheme: "http" | "https",
+    readonly origin: Origin,
     readonly fields: RequestFields,
     private readonly onBodyEnd: (exchange: Exchange, error: UpstreamError | null) => void,
   ) {
     this.method = request.method;
+    this.scheme = origin.scheme;
+    this.clientIp = origin.clientIp;
+  }
+
+  get target(): string {
+    return this.#target;
+  }
+
+  set target(target: string) {
+    this.#target = target;
+    this.#path = null;
+  }
+
+  get path(): string {
+    return this.#path ??= matchingPath(splitTarget(this.#target).path);
+  }
+
+  set path(path: string) {
+    const { query } = splitTarget(this.#target);
+    const rooted = path.startsWith("/") ? path : `/${path}`;
+    this.target = encodePath(rooted) + (query === null ? "" : `?${query}`);
+  }
+
+  get query(): string | null {
+    return splitTarget(this.#target).query;
+  }
+
+  get headers(): FlatHeaders {
+    return this.#headers ??= upstreamFields(this.fields, {
+      peerIp: this.origin.peerIp,
+      scheme: this.scheme,
+      authority: this.authority,
+      requestId: this.requestId,
+      trusted: this.origin.trusted,
+    });
   }
 
   requestBytes(count: number): void {

@@ -4,6 +4,8 @@
  * with userinfo), so the parts are told apart here, once, for every later step.
  */
 
+import { splitTarget } from "../http/path.ts";
+
 /** The parts of a valid Host (RFC 9110 section 7.2) or `:authority`. */
 export interface Authority {
   /** As the client wrote it: what is sent on as Host. */
@@ -70,9 +72,8 @@ export function targetProblem(target: string): string | null {
   if (FORBIDDEN_IN_TARGET.test(target)) {
     return "the request target holds a control byte, a space or a fragment";
   }
-  const query = target.indexOf("?");
-  const percent = target.indexOf("%");
-  if (percent !== -1 && BAD_PERCENT.test(query === -1 ? target : target.slice(0, query))) {
+  const { path } = splitTarget(target);
+  if (path.includes("%") && BAD_PERCENT.test(path)) {
     return "the path holds a percent sign without two hexadecimal digits";
   }
   return null;

@@ -4,6 +4,10 @@ import type { ActiveCounts, TargetTable } from "../balancing/target_table.ts";
 import type { Config } from "../config/model.ts";
 import type { TransportSet } from "../upstream/transports.ts";
 import { DomainTable } from "./domains.ts";
+import type { Origin } from "./exchange.ts";
+import type { RequestFields } from "./headers.ts";
+import { DomainStep, type Step } from "./steps.ts";
+import { isTrustedPeer } from "./trusted_peer.ts";
 
 /** What the control thread posts for a new generation: plain data. */
 export interface SnapshotSpec {
@@ -17,8 +21,10 @@ export interface SnapshotSpec {
 export class Snapshot {
   readonly generation: number;
   readonly config: Config;
-  readonly domains: DomainTable;
   readonly balancer: Balancer;
+  readonly steps: readonly Step[];
+  #inFlight = 0;
+  #retired: (() => void) | null = null;
 
   constructor(
     spec: SnapshotSpec,
@@ -28,7 +34,6 @@ export class Snapshot {
     const { config } = spec;
     this.generation = spec.generation;
     this.config = config;
-    this.domains = new DomainTable(config.domains);
     this.balancer = new Balancer({
       targets: spec.targets,
       type: config.targets.balancing.type,
@@ -36,6 +41,31 @@ export class Snapshot {
       rotation: spec.rotation,
       table: shared.table,
       own: shared.counts,
+    });
+    this.steps = [new DomainStep(new DomainTable(config.domains))];
+  }
+
+  /** Where a request comes from, as far as this configuration believes it. */
+  originOf(peerIp: string, scheme: Origin["scheme"], _fields: RequestFields): Origin {
+    const trusted = this.config.security.trustProxyHeaders && isTrustedPeer(peerIp);
+    return { peerIp, clientIp: peerIp, trusted, scheme };
+  }
+
+  /** An exchange uses this generation from now on. */
+  begin(): void {
+    this.#inFlight++;
+  }
+
+  /** That exchange has ended. */
+  end(): void {
+    if (--this.#inFlight === 0) this.#retired?.();
+  }
+
+  /** No new exchange comes: resolves when the last one has ended. */
+  retire(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#inFlight === 0) resolve();
+      else this.#retired = resolve;
     });
   }
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { ERROR_STATUS } from "../../../src/http/refusal.ts";
-import { answer } from "../../../src/proxy/answers.ts";
+import { refusalResponse } from "../../../src/proxy/answers.ts";
 
 Deno.test("the error codes and their status are what they were", () => {
   assert.deepEqual(ERROR_STATUS, {
@@ -27,7 +27,10 @@ Deno.test("the error codes and their status are what they were", () => {
 });
 
 Deno.test("an answer is short text that names its code and the request", async () => {
-  const { response, size } = answer({ code: "no_target", message: "Service unavailable" }, "id-1");
+  const { response, size } = refusalResponse({ code: "no_target", message: "Service unavailable" }, {
+    method: "GET",
+    requestId: "id-1",
+  });
   assert.equal(response.status, 503);
   assert.equal(response.headers.get("x-dispa-error"), "no_target");
   assert.equal(response.headers.get("x-request-id"), "id-1");

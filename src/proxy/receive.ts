@@ -1,0 +1,71 @@
+/** The first step: host, method and target must be such that every later step and the upstream read them alike. */
+import type { Refusal } from "../http/refusal.ts";
+import type { Exchange } from "./exchange.ts";
+import { type Authority, parseAuthority, splitUrl, targetBytes, targetProblem } from "./request_target.ts";
+
+/** Hosts whose parsed form is remembered. */
+const MAX_REMEMBERED_HOSTS = 1024;
+
+/** Parses hosts, and remembers those that come again and again. */
+export class Authorities {
+  readonly #known = new Map<string, Authority | null>();
+
+  parse(raw: string): Authority | null {
+    let authority = this.#known.get(raw);
+    if (authority === undefined) {
+      authority = parseAuthority(raw);
+      if (this.#known.size >= MAX_REMEMBERED_HOSTS) this.#known.clear();
+      this.#known.set(raw, authority);
+    }
+    return authority;
+  }
+}
+
+/**
+ * Fills in the exchange's authority, host and target.
+ * @param port of the listener
+ */
+export function receive(exchange: Exchange, authorities: Authorities, port: number): Refusal | null {
+  const { fields } = exchange;
+  const parts = splitUrl(exchange.request.url, fields.host);
+  exchange.target = exchange.receivedTarget = targetBytes(parts.target);
+  const authority = authorities.parse(parts.authority);
+  if (authority === null) return badRequest("Host is not a valid host name with an optional port");
+  exchange.authority = authority.raw;
+  exchange.host = authority.host;
+  if (fields.host === null) {
+    // Without a Host field the listener makes one up, the same for every such request. HTTP/2 clients have
+    // no Host field either but name an authority; only on plain HTTP the two cannot be told apart.
+    if (exchange.scheme === "http" && parts.authority === `localhost:${port}`) {
+      return badRequest("Host is missing: HTTP/1.1 requires it");
+    }
+  } else if (fields.host !== parts.authority && authorities.parse(fields.host) === null) {
+    return badRequest("Host is not a valid host name with an optional port");
+  }
+  const { method, target } = exchange;
+  if (method === "CONNECT" || method === "TRACE") {
+    return { code: "method_not_allowed", message: `${method} is not supported by this proxy` };
+  }
+  const problem = targetProblem(target);
+  if (problem !== null) return badRequest(problem);
+  // The runtime drops the body of GET and HEAD: better to refuse than to forward half a request.
+  if ((method === "GET" || method === "HEAD") && hasBody(exchange)) {
+    return badRequest(`a body in a ${method} request is not supported by this proxy, use POST`);
+  }
+  return null;
+}
+
+function badRequest(message: string): Refusal {
+  return { code: "bad_request", message: `Bad request: ${message}` };
+}
+
+/**
+ * Whether the client sends a body (RFC 9112 section 6.3). HTTP/2 needs neither field; there the runtime gives
+ * a stream to every method but GET and HEAD.
+ */
+export function hasBody(exchange: Exchange): boolean {
+  const { fields } = exchange;
+  if (fields.contentLength !== null) return fields.contentLength !== "0";
+  if (fields.transferEncoding !== null) return true;
+  return fields.host === null && exchange.request.body !== null;
+}
