@@ -16,6 +16,19 @@ export interface SnapshotSpec {
   targets: BalancedTarget[];
   /** The turn counter of the balancer. */
   rotation: number;
+  /** Memory shared with the other proxy threads, by the part of the configuration that it belongs to. */
+  shared: Readonly<Record<string, SharedArrayBuffer>>;
+}
+
+/** What a proxy thread builds its snapshots with. */
+export interface SnapshotContext {
+  table: TargetTable;
+  counts: ActiveCounts;
+  log: (
+    level: "debug" | "info" | "warn" | "error",
+    message: string,
+    fields?: Record<string, unknown>,
+  ) => void;
 }
 
 export class Snapshot {
@@ -26,11 +39,7 @@ export class Snapshot {
   #inFlight = 0;
   #retired: (() => void) | null = null;
 
-  constructor(
-    spec: SnapshotSpec,
-    shared: { table: TargetTable; counts: ActiveCounts },
-    readonly transports: TransportSet,
-  ) {
+  private constructor(spec: SnapshotSpec, context: SnapshotContext, readonly transports: TransportSet) {
     const { config } = spec;
     this.generation = spec.generation;
     this.config = config;
@@ -39,10 +48,15 @@ export class Snapshot {
       type: config.targets.balancing.type,
       sticky: config.targets.balancing.stickySessions,
       rotation: spec.rotation,
-      table: shared.table,
-      own: shared.counts,
+      table: context.table,
+      own: context.counts,
     });
     this.steps = [new DomainStep(new DomainTable(config.domains))];
+  }
+
+  /** @throws Error if a part of the configuration cannot be made, e.g. a plugin's module not be loaded */
+  static build(spec: SnapshotSpec, context: SnapshotContext, transports: TransportSet): Promise<Snapshot> {
+    return Promise.resolve(new Snapshot(spec, context, transports));
   }
 
   /** Where a request comes from, as far as this configuration believes it. */

@@ -2,12 +2,12 @@
  * Entry point of a proxy thread: one listener on the shared port, one `ProxyHandler`, and the changes of
  * generation that the control thread orders.
  */
-import { type ActiveCounts, TargetTable } from "../balancing/target_table.ts";
+import { TargetTable } from "../balancing/target_table.ts";
 import type { Config } from "../config/model.ts";
 import { bucketBounds, MetricCells, RequestMetrics } from "../metrics/mod.ts";
 import { ProxyHandler } from "../proxy/handler.ts";
 import { Listener } from "../proxy/listener.ts";
-import { Snapshot, type SnapshotSpec } from "../proxy/snapshot.ts";
+import { Snapshot, type SnapshotContext, type SnapshotSpec } from "../proxy/snapshot.ts";
 import { RecordBuffer, type RecordBufferOptions } from "../traffic/buffer.ts";
 import { QueueGauge } from "../traffic/gauge.ts";
 import { TransportSet } from "../upstream/transports.ts";
@@ -28,7 +28,7 @@ interface Prepared {
 }
 
 class ProxyThread {
-  readonly #shared: { table: TargetTable; counts: ActiveCounts };
+  readonly #context: SnapshotContext;
   readonly #handler: ProxyHandler;
   readonly #cells: MetricCells;
   readonly #gauge: QueueGauge;
@@ -37,30 +37,44 @@ class ProxyThread {
   readonly #ticker: ReturnType<typeof setInterval>;
   #listener: Listener;
   #prepared: Prepared | null = null;
+  /** The generation being prepared; another number: it has been given up. */
+  #preparing = 0;
   /** Null until the control thread names a writer. */
   #records: RecordBuffer | null = null;
   #lastFlushMs = 0;
 
-  constructor(start: Start) {
-    const { blocks, snapshot } = start;
+  private constructor(start: Start, context: SnapshotContext, snapshot: Snapshot, cells: MetricCells) {
+    const { blocks } = start;
     this.#thread = start.thread;
-    this.#shared = { table: new TargetTable(blocks.targets), counts: new Int32Array(blocks.counts) };
+    this.#context = context;
     this.#heartbeats = new Heartbeats(blocks.heartbeats);
-    this.#cells = new MetricCells({
-      buffer: blocks.cells,
-      announce: (series) => post({ type: "series", series }),
-      buckets: bucketBounds(snapshot.config.monitoring.histogramBucketsMs),
-    });
+    this.#cells = cells;
     this.#gauge = new QueueGauge(blocks.queue);
     this.#handler = new ProxyHandler({
-      snapshot: new Snapshot(snapshot, this.#shared, new TransportSet(snapshot.config.httpClient)),
+      snapshot,
       worker: start.thread,
-      metrics: new RequestMetrics(this.#cells),
+      metrics: new RequestMetrics(cells),
       records: null,
-      log: (level, message, fields) => post({ type: "log", level, message, fields }),
+      log: context.log,
     });
     this.#listener = this.#listen(snapshot.config);
     this.#ticker = setInterval(() => this.#tick(), TICK_MS);
+  }
+
+  static async start(start: Start): Promise<ProxyThread> {
+    const { blocks, snapshot: spec } = start;
+    const cells = new MetricCells({
+      buffer: blocks.cells,
+      announce: (series) => post({ type: "series", series }),
+      buckets: bucketBounds(spec.config.monitoring.histogramBucketsMs),
+    });
+    const context: SnapshotContext = {
+      table: new TargetTable(blocks.targets),
+      counts: new Int32Array(blocks.counts),
+      log: (level, message, fields) => post({ type: "log", level, message, fields }),
+    };
+    const transports = new TransportSet(spec.config.httpClient);
+    return new ProxyThread(start, context, await Snapshot.build(spec, context, transports), cells);
   }
 
   #listen(config: Config): Listener {
@@ -85,16 +99,28 @@ class ProxyThread {
     }
   }
 
-  prepare(spec: SnapshotSpec): void {
+  /** @returns false if it was given up in the meantime */
+  async prepare(spec: SnapshotSpec): Promise<boolean> {
     this.discard();
+    this.#preparing = spec.generation;
     const current = this.#handler.snapshot;
     const unchanged = JSON.stringify(spec.config.httpClient) === JSON.stringify(current.config.httpClient);
     const transports = unchanged ? current.transports : new TransportSet(spec.config.httpClient);
-    const snapshot = new Snapshot(spec, this.#shared, transports);
+    const snapshot = await Snapshot.build(spec, this.#context, transports);
+    if (this.#preparing !== spec.generation) {
+      await this.#end(snapshot);
+      return false;
+    }
     const { hostname, port } = spec.config.server.bind;
     const { bind } = current.config.server;
     const moved = hostname !== bind.hostname || port !== bind.port;
-    this.#prepared = { snapshot, listener: moved ? this.#listen(spec.config) : null };
+    try {
+      this.#prepared = { snapshot, listener: moved ? this.#listen(spec.config) : null };
+    } catch (fault) {
+      await this.#end(snapshot);
+      throw fault;
+    }
+    return true;
   }
 
   commit(): void {
@@ -108,7 +134,7 @@ class ProxyThread {
     this.#handler.records = snapshot.config.logging.enabled ? this.#records : null;
     this.#records?.reconfigure(queueOptions(snapshot.config));
     this.#cells.setBuckets(bucketBounds(snapshot.config.monitoring.histogramBucketsMs));
-    if (old.transports !== snapshot.transports) old.transports.close();
+    this.#end(old);
     if (listener !== null) {
       const closing = this.#listener;
       this.#listener = listener;
@@ -117,13 +143,18 @@ class ProxyThread {
   }
 
   discard(): void {
+    this.#preparing = 0;
     const prepared = this.#prepared;
     this.#prepared = null;
     if (prepared === null) return;
-    if (prepared.snapshot.transports !== this.#handler.snapshot.transports) {
-      prepared.snapshot.transports.close();
-    }
+    this.#end(prepared.snapshot);
     prepared.listener?.drain();
+  }
+
+  /** Ends what only this snapshot uses: its idle connections now, the rest with the last exchange. */
+  async #end(snapshot: Snapshot): Promise<void> {
+    if (snapshot.transports !== this.#handler.snapshot.transports) snapshot.transports.close();
+    await snapshot.retire();
   }
 
   /** Resolves when nothing is in flight any more and every record is on its way to the writer. */
@@ -132,7 +163,9 @@ class ProxyThread {
     await this.#handler.idle();
     clearInterval(this.#ticker);
     this.#records?.flush();
-    this.#handler.snapshot.transports.close();
+    const { snapshot } = this.#handler;
+    snapshot.transports.close();
+    await snapshot.retire();
   }
 }
 
@@ -159,7 +192,7 @@ scope.onmessage = async (event) => {
   const message = event.data;
   if (message.type === "start") {
     try {
-      thread = new ProxyThread(message);
+      thread = await ProxyThread.start(message);
       post({ type: "started" });
     } catch (fault) {
       post({ type: "start_failed", ...failure(fault) });
@@ -171,8 +204,7 @@ scope.onmessage = async (event) => {
     case "prepare": {
       const { generation } = message.snapshot;
       try {
-        thread.prepare(message.snapshot);
-        post({ type: "prepared", generation });
+        if (await thread.prepare(message.snapshot)) post({ type: "prepared", generation });
       } catch (fault) {
         post({ type: "refused", generation, ...failure(fault) });
       }

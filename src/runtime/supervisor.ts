@@ -180,7 +180,7 @@ export class Supervisor {
   }
 
   #spec(config: Config, generation: number, targets: BalancedTarget[]): SnapshotSpec {
-    return { generation, config, targets, rotation: 0 };
+    return { generation, config, targets, rotation: 0, shared: {} };
   }
 
   #openPorts(config: Config): Ports | null {

@@ -37,7 +37,7 @@ async function start(upstream: RawUpstream, stalledAfterMs?: number) {
     stalledAfterMs,
   });
   const targets = new SlotAllocator(table).assign(config.targets.targets);
-  await threads.start({ generation: 1, config, targets, rotation: 0 });
+  await threads.start({ generation: 1, config, targets, rotation: 0, shared: {} });
   const requests = () => {
     const family = registry.gather().find(({ family }) => family.name === FAMILIES.requests.name);
     return family?.kind === "scalar" ? family.series.reduce((sum, { value }) => sum + value, 0) : 0;
@@ -115,7 +115,7 @@ Deno.test("a change that one thread cannot prepare leaves all on the old configu
     assert.ok(checked.ok);
     const targets = [{ slot: run.slot, config: checked.config.targets.targets[0] }];
     await assert.rejects(
-      run.threads.change({ generation: 2, config: checked.config, targets, rotation: 0 }),
+      run.threads.change({ generation: 2, config: checked.config, targets, rotation: 0, shared: {} }),
       (fault: Error & { reason: string }) => fault.reason === "bind",
     );
     blocker.close();
