@@ -9,6 +9,7 @@ import type { Log } from "./log.ts";
 import type { FromProxy, ToProxy } from "./messages.ts";
 import { allocateProxyBlocks, Heartbeats, type ProcessBlocks, type ProxyBlocks } from "./shared_memory.ts";
 import { Thread } from "./thread.ts";
+import { threadModule } from "./thread_module.ts";
 
 /** A thread has this long to prepare or to commit a generation. */
 const REPLY_TIMEOUT_MS = 10_000;
@@ -159,7 +160,7 @@ export class ProxyThreads {
     const { registry, blocks, connectWriter, nextThreadId } = this.#options;
     const handle = new ProxyThreadHandle(index, nextThreadId(), {
       process: blocks,
-      entry: this.#options.entry ?? new URL("./proxy_thread.ts", import.meta.url),
+      entry: this.#options.entry ?? threadModule("proxy_thread"),
       onShared: (from, message) => this.#onShared(from, message),
       onDeath: (dead, reason) => this.#onDeath(dead, reason),
     });
