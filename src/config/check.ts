@@ -8,6 +8,7 @@ import { createLocator } from "./locate.ts";
 import type { Config } from "./model.ts";
 import { normalise } from "./normalise.ts";
 import { formatPath, pathKey, type Problem, showFound } from "./problem.ts";
+import { settingsSchema } from "./plugins/mod.ts";
 import { configFromFile, configSchema, fieldAt } from "./schema.ts";
 import { type Finding, isTable, readTree, type Table, valueAt } from "./tree.ts";
 
@@ -41,7 +42,8 @@ export async function checkConfig(text: string, options: CheckOptions): Promise<
   const normal = normalise(configSchema, raw.tree, options.strict ?? false);
   const outcome = configSchema.safeParse(normal.tree);
 
-  const own = [...schemaFindings(outcome.error?.issues ?? [], normal.tree), ...crossCheck(normal.tree)];
+  const issues = [...(outcome.error?.issues ?? []), ...settingsIssues(normal.tree)];
+  const own = [...schemaFindings(issues, normal.tree), ...crossCheck(normal.tree)];
   const inFile: Finding[] = [
     ...raw.findings.filter(({ path }) => !replaced.has(pathKey(path))),
     ...normal.findings,
@@ -120,6 +122,22 @@ function applyOverrides(tree: Table, overrides: readonly Override[]): Set<string
   return replaced;
 }
 
+/** What is wrong with the settings of plugins, each checked by the schema of its type. */
+function settingsIssues(tree: Table): z.core.$ZodIssue[] {
+  const plugins = valueAt(tree, ["plugins", "plugins"]);
+  if (!Array.isArray(plugins)) return [];
+  return plugins.flatMap((plugin, index) => {
+    const config = valueAt(plugin, ["config"]) ?? {};
+    const schema = settingsSchema(String(valueAt(plugin, ["type"])));
+    if (schema === null || !isTable(config)) return [];
+    const issues = schema.safeParse(config).error?.issues ?? [];
+    return issues.map((issue) => ({
+      ...issue,
+      path: ["plugins", "plugins", index, "config", ...issue.path],
+    }));
+  });
+}
+
 function schemaFindings(issues: readonly z.core.$ZodIssue[], tree: Table): Finding[] {
   // A number can break two rules of one range, which are told by the same words.
   const findings = new Map<string, Finding>();
@@ -134,6 +152,15 @@ function fromIssue(issue: z.core.$ZodIssue, tree: Table): Finding {
   const path = issue.path.map((segment) => typeof segment === "number" ? segment : String(segment));
   if (issue.code === "invalid_type" && issue.expected === "never") {
     return { severity: "error", path, at: "key", message: issue.message };
+  }
+  if (issue.code === "invalid_key") {
+    const [{ message }] = issue.issues;
+    return {
+      severity: "error",
+      path,
+      at: "key",
+      message: `found ${showFound(path.at(-1))}, wanted ${message}`,
+    };
   }
   const found = valueAt(tree, path);
   const state = found === undefined ? "missing" : `found ${showFound(found)}`;
