@@ -7,9 +7,10 @@ import { fieldNotes } from "./fields.ts";
 import { createLocator } from "./locate.ts";
 import type { Config } from "./model.ts";
 import { normalise } from "./normalise.ts";
-import { formatPath, pathKey, type Problem, showFound } from "./problem.ts";
+import { formatPath, type Path, pathKey, type Problem, showFound } from "./problem.ts";
 import { settingsSchema } from "./plugins/mod.ts";
 import { configFromFile, configSchema, fieldAt } from "./schema.ts";
+import { isSecret } from "./secret_keys.ts";
 import { type Finding, isTable, readTree, type Table, valueAt } from "./tree.ts";
 
 export interface CheckOptions {
@@ -163,13 +164,20 @@ function fromIssue(issue: z.core.$ZodIssue, tree: Table): Finding {
     };
   }
   const found = valueAt(tree, path);
-  const state = found === undefined ? "missing" : `found ${showFound(found)}`;
+  // Problems go to logs and to people who may not see secrets.
+  const shown = isSecret(path, (at) => textAt(tree, at)) ? "a secret value" : showFound(found);
+  const state = found === undefined ? "missing" : `found ${shown}`;
   return {
     severity: "error",
     path,
     at: found === undefined ? "key" : "value",
     message: `${state}, wanted ${issue.message}`,
   };
+}
+
+function textAt(tree: Table, path: Path): string | null {
+  const value = valueAt(tree, path);
+  return typeof value === "string" ? value : null;
 }
 
 function fromOverride({ severity, message }: Finding, { source, name }: Override): Problem {

@@ -114,13 +114,10 @@ export class Chain {
     index: number,
     response: ResponseMessage | null,
   ): Promise<PluginOutcome> {
-    let outcome: PluginOutcome;
-    try {
-      const result = await pending;
-      outcome = this.#ended(call, result, performance.now() - startedMs);
-    } catch (fault) {
-      outcome = this.#failed(call, fault, performance.now() - startedMs);
-    }
+    const outcome = await pending.then(
+      (result) => this.#ended(call, result, performance.now() - startedMs),
+      (fault) => this.#failed(call, fault, performance.now() - startedMs),
+    );
     return outcome ?? this.#run(index + 1, call.request, response, call.trace);
   }
 
