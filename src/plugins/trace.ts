@@ -1,5 +1,5 @@
 /** What `explain` is told of a plugin chain: each plugin that was called, and what came of it. */
-import { type FlatHeaders, fieldValues } from "../http/flat_headers.ts";
+import { fieldValues, type FlatHeaders } from "../http/flat_headers.ts";
 import type { LocalAnswer, RequestMessage, ResponseMessage } from "../http/message.ts";
 import type { Refusal } from "../http/refusal.ts";
 import type { PluginErrorKind, Stage } from "./plugin.ts";

@@ -162,7 +162,15 @@ Deno.test("a plugin is given the shared memory that its settings ask for, and a 
   assert.deepEqual(observed.lines, [["info", "ready", { plugin: "p0", module: "m" }]]);
 });
 
-Deno.test("a failure of a built-in stage is logged with the plugin's name and stage, at the level of its strategy", async () => {
+Deno.test("a plugin that could do something at both stages runs at those of its configuration", async () => {
+  const able: PluginType<unknown> = { create: () => ({ onRequest: () => null, onResponse: () => null }) };
+  const config = configOf({ stage: "request" }, { stage: "response" }, {});
+  const set = await buildPlugins(config, new Observed(), () => able);
+  assert.deepEqual([set.requestChain?.names, set.responseChain?.names], [["p0", "p2"], ["p1", "p2"]]);
+  assert.equal(set.chainOf(["p0"], "response"), null);
+});
+
+Deno.test("a failure is logged with the plugin's name and stage, at the level of its strategy", async () => {
   const observed = new Observed();
   const failing: PluginType<unknown> = {
     create: () => ({
