@@ -7,8 +7,10 @@ import { fieldNotes } from "./fields.ts";
 import { createLocator } from "./locate.ts";
 import type { Config } from "./model.ts";
 import { normalise } from "./normalise.ts";
-import { formatPath, pathKey, type Problem, showFound } from "./problem.ts";
+import { formatPath, type Path, pathKey, type Problem, showFound } from "./problem.ts";
+import { settingsSchema } from "./plugins/mod.ts";
 import { configFromFile, configSchema, fieldAt } from "./schema.ts";
+import { isSecret } from "./secret_keys.ts";
 import { type Finding, isTable, readTree, type Table, valueAt } from "./tree.ts";
 
 export interface CheckOptions {
@@ -41,7 +43,8 @@ export async function checkConfig(text: string, options: CheckOptions): Promise<
   const normal = normalise(configSchema, raw.tree, options.strict ?? false);
   const outcome = configSchema.safeParse(normal.tree);
 
-  const own = [...schemaFindings(outcome.error?.issues ?? [], normal.tree), ...crossCheck(normal.tree)];
+  const issues = [...(outcome.error?.issues ?? []), ...settingsIssues(normal.tree)];
+  const own = [...schemaFindings(issues, normal.tree), ...crossCheck(normal.tree)];
   const inFile: Finding[] = [
     ...raw.findings.filter(({ path }) => !replaced.has(pathKey(path))),
     ...normal.findings,
@@ -120,6 +123,22 @@ function applyOverrides(tree: Table, overrides: readonly Override[]): Set<string
   return replaced;
 }
 
+/** What is wrong with the settings of plugins, each checked by the schema of its type. */
+function settingsIssues(tree: Table): z.core.$ZodIssue[] {
+  const plugins = valueAt(tree, ["plugins", "plugins"]);
+  if (!Array.isArray(plugins)) return [];
+  return plugins.flatMap((plugin, index) => {
+    const config = valueAt(plugin, ["config"]) ?? {};
+    const schema = settingsSchema(String(valueAt(plugin, ["type"])));
+    if (schema === null || !isTable(config)) return [];
+    const issues = schema.safeParse(config).error?.issues ?? [];
+    return issues.map((issue) => ({
+      ...issue,
+      path: ["plugins", "plugins", index, "config", ...issue.path],
+    }));
+  });
+}
+
 function schemaFindings(issues: readonly z.core.$ZodIssue[], tree: Table): Finding[] {
   // A number can break two rules of one range, which are told by the same words.
   const findings = new Map<string, Finding>();
@@ -135,14 +154,30 @@ function fromIssue(issue: z.core.$ZodIssue, tree: Table): Finding {
   if (issue.code === "invalid_type" && issue.expected === "never") {
     return { severity: "error", path, at: "key", message: issue.message };
   }
+  if (issue.code === "invalid_key") {
+    const [{ message }] = issue.issues;
+    return {
+      severity: "error",
+      path,
+      at: "key",
+      message: `found ${showFound(path.at(-1))}, wanted ${message}`,
+    };
+  }
   const found = valueAt(tree, path);
-  const state = found === undefined ? "missing" : `found ${showFound(found)}`;
+  // Problems go to logs and to people who may not see secrets.
+  const shown = isSecret(path, (at) => textAt(tree, at)) ? "a secret value" : showFound(found);
+  const state = found === undefined ? "missing" : `found ${shown}`;
   return {
     severity: "error",
     path,
     at: found === undefined ? "key" : "value",
     message: `${state}, wanted ${issue.message}`,
   };
+}
+
+function textAt(tree: Table, path: Path): string | null {
+  const value = valueAt(tree, path);
+  return typeof value === "string" ? value : null;
 }
 
 function fromOverride({ severity, message }: Finding, { source, name }: Override): Problem {

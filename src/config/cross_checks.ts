@@ -1,6 +1,7 @@
 /** What no single key can tell: names that are used twice, times and ports that do not go together. */
 import type * as z from "zod";
 import { nearest } from "./nearest.ts";
+import { LATER_TYPES, REQUEST_ONLY } from "./plugins/mod.ts";
 import { formatPath, type Path, quote, showFound } from "./problem.ts";
 import { domainsSchema } from "./sections/domains.ts";
 import { HISTOGRAMS, histogramSchema, monitoringSchema } from "./sections/monitoring.ts";
@@ -24,7 +25,8 @@ export function crossCheck(tree: Table): Finding[] {
     ...idleDomains(tree),
     ...idleWeights(tree),
     ...unknownHistograms(tree),
-    ...idlePlugins(tree),
+    ...pluginStages(tree),
+    ...laterPlugins(tree),
     ...idleClientTimeouts(tree),
   ];
 }
@@ -181,16 +183,42 @@ function unknownHistograms(tree: Table): Finding[] {
   });
 }
 
-function idlePlugins(tree: Table): Finding[] {
-  const path = ["plugins", "plugins"];
-  const isOn = read(tree, pluginsSchema.shape.enabled, "plugins", "enabled") === true;
-  if (!isOn || entries(tree, path).length === 0) return [];
-  return [{
-    severity: "warning",
-    path: ["plugins"],
-    at: "key",
-    message: "plugins are not run by this version",
-  }];
+/** A plugin at a stage where it does nothing may be a protection that somebody believes to have. */
+function pluginStages(tree: Table): Finding[] {
+  return entries(tree, ["plugins", "plugins"]).flatMap((plugin, index) => {
+    const here = ["plugins", "plugins", index];
+    const type = read(tree, pluginSchema.shape.type, ...here, "type");
+    const stage = read(tree, pluginSchema.shape.stage, ...here, "stage");
+    if (type === undefined || stage === undefined) return [];
+    if (stage === "response" && REQUEST_ONLY.has(type)) {
+      return [
+        error([...here, "stage"], `found "response", wanted "request": ${type} does nothing on responses`),
+      ];
+    }
+    if (stage === "both") return [];
+    const other = stage === "request" ? "response" : "request";
+    const config = valueAt(plugin, ["config"]);
+    return Object.keys(isTable(config) ? config : {})
+      .filter((key) => key.split("_").includes("headers") && key.split("_").includes(other))
+      .map((key): Finding => ({
+        severity: "warning",
+        path: [...here, "config", key],
+        at: "key",
+        message: `not used at the stage ${stage}, wanted stage = "both"`,
+      }));
+  });
+}
+
+/** What would not run must not be passed over; what is switched off may wait. */
+function laterPlugins(tree: Table): Finding[] {
+  if (read(tree, pluginsSchema.shape.enabled, "plugins", "enabled") !== true) return [];
+  return entries(tree, ["plugins", "plugins"]).flatMap((_plugin, index) => {
+    const here = ["plugins", "plugins", index];
+    const type = read(tree, pluginSchema.shape.type, ...here, "type");
+    if (!LATER_TYPES.some((later) => later === type)) return [];
+    if (read(tree, pluginSchema.shape.enabled, ...here, "enabled") === false) return [];
+    return [error([...here, "type"], `found ${quote(String(type))}, which is not available in this version`)];
+  });
 }
 
 /** The listener has no time-outs for clients yet; who sets one should know. */

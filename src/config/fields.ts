@@ -14,6 +14,8 @@ export interface FieldNotes {
   defaultNote?: string;
   /** Table only: an unknown key is an error even without `--strict`. */
   closed?: boolean;
+  /** Table only: it holds a plugin's settings; the key of this name beside it says of which type. */
+  settingsOf?: string;
 }
 
 /** Filled while the modules of `sections/` load, read-only from then on. */

@@ -131,7 +131,10 @@ export interface PluginConfig {
   enabled: boolean;
   stage: "request" | "response" | "both";
   errorStrategy: "continue" | "fail";
+  /** `config` as the file has it: to be printed. */
   config: Record<string, unknown>;
+  /** `config` checked by the schema of `type`, in the form the plugin takes (`config/plugins/`). */
+  settings: unknown;
 }
 
 export interface PluginsConfig {

@@ -6,6 +6,7 @@ import { isDeepStrictEqual } from "node:util";
 import * as z from "zod";
 import { fieldNotes } from "./fields.ts";
 import { nearest } from "./nearest.ts";
+import { settingsSchema } from "./plugins/mod.ts";
 import { formatPath, type Path, pathKey, showFound } from "./problem.ts";
 import { innerSchema, tableFields } from "./schema.ts";
 import { type Finding, isTable, type Table } from "./tree.ts";
@@ -47,6 +48,11 @@ export function normalise(schema: z.ZodType, tree: Table, strict: boolean): Norm
       owners.set(name, name);
       for (const alias of fieldNotes.get(schema)?.aliases ?? []) owners.set(alias, name);
     }
+    const schemaOf = (name: string): z.ZodType => {
+      const by = fieldNotes.get(fields[name])?.settingsOf;
+      const type = by === undefined ? undefined : visit(fields[by], table[by], []);
+      return (typeof type === "string" ? settingsSchema(type) : null) ?? fields[name];
+    };
     const known: Table = {};
     for (const [key, value] of Object.entries(table)) {
       const name = owners.get(key);
@@ -54,7 +60,7 @@ export function normalise(schema: z.ZodType, tree: Table, strict: boolean): Norm
         reportUnknown([...path, key], usableNames(fields), owners.keys(), closed);
       } else if (!Object.hasOwn(known, name)) {
         if (key !== name) spelt.set(pathKey([...path, name]), key);
-        known[name] = visit(fields[name], value, [...path, name]);
+        known[name] = visit(schemaOf(name), value, [...path, name]);
       } else if (!sameOutcome(fields[name], known[name], visit(fields[name], value, [...path, name]))) {
         const first = pathInFile([...path, name]).at(-1);
         findings.push({

@@ -28,6 +28,26 @@ export function parseRequestPath(text: string): Parsed<string> {
   return { ok: true, value: text };
 }
 
+/**
+ * The start of request paths in their matching form (`http/path.ts`): plain text, not percent-encoded, so that
+ * what is written is what is compared. A slash at its end says nothing and is dropped.
+ */
+export function parsePathPrefix(text: string): Parsed<string> {
+  const wanted = 'a path such as "/admin": it begins with "/", has no empty, "." or ".." parts';
+  if (!text.startsWith("/") || text.length > 1024 || !text.isWellFormed()) return { ok: false, wanted };
+  const plain = "the characters themselves";
+  if (/%[0-9A-Fa-f]{2}/.test(text)) return { ok: false, wanted: `${wanted}, and ${plain}, not %-codes` };
+  if (/[?#\\]/.test(text) || /\p{Cc}/u.test(text)) {
+    return { ok: false, wanted: `${wanted}, and no query, "#", backslash or control character` };
+  }
+  const path = text.length > 1 && text.endsWith("/") ? text.slice(0, -1) : text;
+  const parts = path.slice(1).split("/");
+  if (path !== "/" && parts.some((part) => part === "" || part === "." || part === "..")) {
+    return { ok: false, wanted };
+  }
+  return { ok: true, value: path };
+}
+
 /** Whether a URL path has a `.` or `..` segment, spelt plainly or percent-encoded. */
 export function hasDotSegment(path: string): boolean {
   return path.split("/").some((segment) => /^(?:\.|%2e){1,2}$/i.test(segment));

@@ -5,6 +5,7 @@ export { exposition, EXPOSITION_CONTENT_TYPE } from "./exposition.ts";
 export { FAMILIES, type MetricFamily, OTHER } from "./families.ts";
 export type { HistogramCells } from "./histogram_cells.ts";
 export { type MetricsJson, metricsJson, quantile, type RuntimeStatus } from "./json.ts";
+export { PluginMetrics, type PluginStageMetrics } from "./plugin_metrics.ts";
 export { collectProcess } from "./process.ts";
 export { type FamilySnapshot, type HistogramSeries, MetricRegistry, type ScalarSeries } from "./registry.ts";
 export { RequestMetrics, type TargetMetrics } from "./request_metrics.ts";

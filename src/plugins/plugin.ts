@@ -5,6 +5,10 @@
  * the last exchange of that generation has ended.
  */
 import type { LocalAnswer, RequestMessage, ResponseMessage } from "../http/message.ts";
+import type { Refusal } from "../http/refusal.ts";
+
+/** When a plugin runs; the `stage` label of its metrics. */
+export type Stage = "request" | "response";
 
 /** Why a plugin failed: the `kind` label of `dispa_plugin_errors_total`. */
 export type PluginErrorKind =
@@ -30,13 +34,24 @@ export class PluginError extends Error {
   }
 }
 
-/** Null: go on. An answer: it goes to the client in place of an upstream's (or in place of the upstream's). */
-export type PluginResult = LocalAnswer | null;
+/**
+ * Null: go on. All else ends the chain and goes to the client, at the response stage in place of what the
+ * upstream sent: an answer of the plugin's own, or a refusal in the form that all of Dispa's have.
+ */
+export type PluginResult = LocalAnswer | Refusal | null;
 
+export function isRefusal(result: LocalAnswer | Refusal): result is Refusal {
+  return "code" in result;
+}
+
+/**
+ * One plugin in one thread. A method that is left out is not called and costs nothing. Calls of different
+ * requests overlap where a method returns a promise; one that does not keeps the whole chain synchronous.
+ */
 export interface Plugin {
   /**
    * Sees and changes a request before it is forwarded. Anything it throws counts as the plugin's failure
-   * (`PluginError` says the kind, all else is `panic`).
+   * (`PluginError` says the kind, all else is `panic`); what it had changed until then is undone.
    */
   onRequest?(request: RequestMessage): PluginResult | Promise<PluginResult>;
   /** Sees and changes an answer's status and fields. An answer it gives replaces that of the upstream. */
@@ -45,11 +60,18 @@ export interface Plugin {
    * What `explain` runs in place of the two above. Left out: those run, because they do nothing but change
    * the messages. Plugins that count, start programs or run foreign code give a text here instead of running:
    * what they would do as far as it can be told.
+   * @param response null at the request stage
    */
-  explain?(request: RequestMessage): PluginResult | string;
-  /** Ends programs and threads of this instance. */
+  explain?(request: RequestMessage, response: ResponseMessage | null): PluginResult | string;
+  /** Ends programs and threads of this instance. Called once, after the last exchange that could use it. */
   dispose?(): void | Promise<void>;
 }
+
+export type PluginLog = (
+  level: "debug" | "info" | "warn" | "error",
+  message: string,
+  fields?: Record<string, unknown>,
+) => void;
 
 /** What a plugin instance is given beside its settings. */
 export interface PluginContext {
@@ -57,11 +79,8 @@ export interface PluginContext {
   readonly name: string;
   /** Memory shared by this plugin's instances in all proxy threads, as `sharedBytes` asked for it. */
   readonly shared: SharedArrayBuffer | null;
-  readonly log: (
-    level: "debug" | "info" | "warn" | "error",
-    message: string,
-    fields?: Record<string, unknown>,
-  ) => void;
+  /** Lines come with the plugin's name. Nothing secret belongs there, and nothing for each request. */
+  readonly log: PluginLog;
   /** Only for plugins that run programs. */
   readonly commandMetrics: CommandMetrics;
 }
@@ -73,7 +92,10 @@ export interface CommandMetrics {
   failed(kind: PluginErrorKind): void;
 }
 
-/** A type of plugin: what `type = "…"` names. One file of this folder each, listed in `registry.ts`. */
+/**
+ * A type of plugin: what `type = "…"` names. One file of this folder each, listed in `registry.ts`.
+ * `Settings` is what the schema of the type in `config/plugins/` makes of `config`: plain data.
+ */
 export interface PluginType<Settings> {
   /**
    * Bytes of memory that all instances of one plugin share, the same for the same settings; 0 or left out:

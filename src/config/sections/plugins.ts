@@ -1,37 +1,32 @@
-/** `[plugins]`: checked in its shape; what a plugin's own `config` may hold is each plugin's affair. */
+/** `[plugins]`. What a plugin's own `config` may hold stands in `config/plugins/`, a file for each type. */
 import * as z from "zod";
 import { choice, field, flag, list, parsedText, table } from "../fields.ts";
 import type { PluginsConfig } from "../model.ts";
+import { LATER_TYPES, PLUGIN_SETTINGS, type PluginTypeName, settingsSchema } from "../plugins/mod.ts";
 import { parseName } from "../text_values.ts";
+
+const types = Object.keys(PLUGIN_SETTINGS) as [PluginTypeName, ...PluginTypeName[]];
 
 export const pluginSchema = table({
   name: field(parsedText("a name in quotes", parseName), "Name of the plugin in logs and metrics; unique."),
   type: field(
-    choice(
-      "headerinjector",
-      "headeroverride",
-      "blocklist",
-      "pathrewrite",
-      "hostrewrite",
-      "ratelimiter",
-      "command",
-      "wasm",
-      "script",
-    ),
+    choice(...types, ...LATER_TYPES),
     "Which plugin it is.",
   ),
   enabled: field(flag().prefault(true), "Whether this plugin runs."),
   stage: field(
     choice("request", "response", "both").prefault("request"),
-    "When it runs: on the request, on the response, or on both.",
+    "When it runs: on the request, on the response, or on both. Some types do nothing with responses.",
   ),
   error_strategy: field(
     choice("continue", "fail").prefault("continue"),
-    "What an error inside the plugin does: continue logs and ignores it, fail answers with 500.",
+    "What an error inside the plugin does: continue logs it and goes on as if the plugin had not run, fail answers " +
+      "with 500.",
   ),
   config: field(
     z.record(z.string(), z.unknown(), { error: "a table" }).prefault({}),
-    "Settings of this plugin.",
+    "Settings of this plugin; which there are depends on its type.",
+    { settingsOf: "type" },
   ),
 });
 
@@ -55,6 +50,7 @@ export function pluginsFromFile(file: z.output<typeof pluginsSchema>): PluginsCo
       stage: plugin.stage,
       errorStrategy: plugin.error_strategy,
       config: plugin.config,
+      settings: settingsSchema(plugin.type)?.parse(plugin.config) ?? null,
     })),
   };
 }

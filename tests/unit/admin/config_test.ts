@@ -124,7 +124,7 @@ Deno.test("a configuration that does not validate is refused with its lines, and
 });
 
 Deno.test("a problem after a masked secret of several lines is told at its line in the text that was sent", async () => {
-  const toml = CONFIG.replace('"Bearer s3cr3t"', '"""Bearer\ns3cr3t\n"""') + "[server]\nworkers = 2\n";
+  const toml = CONFIG.replace('"Bearer s3cr3t"', '"""Bearer \\\n  s3cr3t\\\n"""') + "[server]\nworkers = 2\n";
   await using fixture = await AdminFixture.create({ toml });
   const { text } = await read(fixture);
   const bad = text.replace("workers = 2", "workers = true");
@@ -223,6 +223,7 @@ Deno.test("an editor cannot have programs run or the environment read, an admin 
 [[plugins.plugins]]
 name = "sh"
 type = "command"
+enabled = false
 config = { exec = "/bin/sh" }
 `;
   const variable = text.replace('"x-env" = "${STAGE}"', '"x-env" = "${STAGE}", "x-home" = "${HOME:-none}"');

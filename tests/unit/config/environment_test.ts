@@ -114,11 +114,12 @@ url = "http://\${HOST}:\${PORT}"
 Deno.test("variables are replaced inside lists and plugin settings, too", async () => {
   const config = await accepted(
     'domains.intercept_domains = ["${D}.de"]\n' +
-      'plugins.plugins = [{ name = "p", type = "command", config = { args = ["${D}"] } }]\n' + ONE_TARGET,
+      'plugins.plugins = [{ name = "p", type = "command", config = { exec = "/bin/true", args = ["${D}"] } }]\n' +
+      ONE_TARGET,
     { D: "shop" },
   );
   assert.deepEqual(config.domains.intercept, ["shop.de"]);
-  assert.deepEqual(config.plugins.plugins[0].config, { args: ["shop"] });
+  assert.deepEqual(config.plugins.plugins[0].config, { exec: "/bin/true", args: ["shop"] });
 });
 
 Deno.test("a missing or malformed variable is one error at its place", async () => {

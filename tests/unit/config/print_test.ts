@@ -26,10 +26,29 @@ const domains = fc.array(
   ).filter((name) => name.length < 200),
   { maxLength: 4 },
 );
-const settings = fc.dictionary(
-  fc.string({ minLength: 1, maxLength: 8 }).filter((key) => key !== "__proto__" && key !== "constructor"),
-  fc.oneof(written, fc.integer(), fc.boolean(), fc.array(fc.integer(), { maxLength: 3 })),
-  { maxKeys: 4, noNullPrototype: true },
+const headers = fc.dictionary(
+  fc.stringMatching(/^X-[a-z0-9]{1,8}$/),
+  fc.constantFrom("", "generated", "a ${b} c", "{{uuid}}").map(escapeVariables),
+  { maxKeys: 3, noNullPrototype: true },
+);
+const host = fc.constantFrom("App.Internal", "[0:0::1]", "10.0.0.1");
+const path = fc.constantFrom("/", "/a/", "/\u00e9 x/${b}").map(escapeVariables);
+/** A plugin's type with settings that it takes. */
+const typed = fc.oneof(
+  some({ request_headers: headers, response_headers: headers }).map((config) => ({
+    type: "HeaderInjector",
+    config,
+  })),
+  some({ request_headers: headers, remove_response_headers: fc.constant(["ETag"]) }).map((config) => ({
+    type: "header_override",
+    config,
+  })),
+  some({ hosts: fc.array(host), paths: fc.array(path) }).map((config) => ({ type: "blocklist", config })),
+  fc.record({ from_prefix: path, to_prefix: path }).map((config) => ({ type: "pathrewrite", config })),
+  fc.record({ to: host, from: host }, { requiredKeys: ["to"] }).map((config) => ({
+    type: "hostrewrite",
+    config,
+  })),
 );
 
 const files = some({
@@ -101,14 +120,15 @@ const files = some({
     enabled: fc.boolean(),
     apply_before_domain_match: fc.boolean(),
     plugins: fc.uniqueArray(
-      fc.record({
-        name: written,
-        type: fc.constantFrom("HeaderInjector", "wasm"),
-        enabled: fc.boolean(),
-        stage: fc.constantFrom("request", "response", "both"),
-        error_strategy: fc.constantFrom("continue", "fail"),
-        config: settings,
-      }, { requiredKeys: ["name", "type"] }),
+      fc.tuple(
+        typed,
+        fc.record({
+          name: written,
+          enabled: fc.boolean(),
+          stage: fc.constantFrom("request", "both"),
+          error_strategy: fc.constantFrom("continue", "fail"),
+        }, { requiredKeys: ["name"] }),
+      ).map(([typed, rest]) => ({ ...typed, ...rest })),
       { selector: ({ name }) => name, maxLength: 3 },
     ),
   }),

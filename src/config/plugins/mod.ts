@@ -1,0 +1,37 @@
+/** The settings of every type of plugin. A new type has its line here and one in `plugins/registry.ts`. */
+import type * as z from "zod";
+import { blocklistSettings } from "./blocklist.ts";
+import { headerInjectorSettings } from "./header_injector.ts";
+import { headerOverrideSettings } from "./header_override.ts";
+import { hostRewriteSettings } from "./host_rewrite.ts";
+import { pathRewriteSettings } from "./path_rewrite.ts";
+
+/** What `config` of a plugin may hold, by its `type`. */
+export const PLUGIN_SETTINGS = {
+  headerinjector: headerInjectorSettings,
+  headeroverride: headerOverrideSettings,
+  blocklist: blocklistSettings,
+  pathrewrite: pathRewriteSettings,
+  hostrewrite: hostRewriteSettings,
+} as const satisfies Readonly<Record<string, z.ZodType>>;
+
+export type PluginTypeName = keyof typeof PLUGIN_SETTINGS;
+
+/** The checked settings of each type, as its plugins are given them. */
+export type PluginSettings = { [Type in PluginTypeName]: z.output<typeof PLUGIN_SETTINGS[Type]> };
+
+/** Types that do nothing with answers: to give them the stage `response` is an error. */
+export const REQUEST_ONLY: ReadonlySet<string> = new Set<PluginTypeName>([
+  "blocklist",
+  "pathrewrite",
+  "hostrewrite",
+]);
+
+/** Types of a later version: their settings pass unchecked, running one is refused. */
+export const LATER_TYPES = ["ratelimiter", "command", "wasm", "script"] as const;
+
+/** The schema of a type's settings; null for a type that has none (yet). */
+export function settingsSchema(type: string): z.ZodType | null {
+  const schemas: Readonly<Record<string, z.ZodType>> = PLUGIN_SETTINGS;
+  return Object.hasOwn(schemas, type) ? schemas[type] : null;
+}
