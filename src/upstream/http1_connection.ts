@@ -69,7 +69,7 @@ export interface ConnectionOwner {
   /** The clock of time-outs; at most one sweep old. */
   readonly nowMs: number;
   /**
-   * The exchange ended cleanly: the connection can carry another one.
+   * The exchange ended cleanly: the connection can carry another one, and may have begun one when this returns.
    * @returns whether the pool keeps it; if not it is to close
    */
   release(connection: Http1Connection): boolean;
@@ -153,6 +153,11 @@ export function encodeRequest(
   return { output, headBytes: writeRequestHead(request, output) };
 }
 
+/** A buffer for a connection that has no request yet. */
+export function newOutput(): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(OUTPUT_BYTES);
+}
+
 /** The writing side of a body that is handed out as a stream. */
 interface StreamedBody {
   controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
@@ -232,6 +237,15 @@ export class Http1Connection {
     } else {
       this.#upload(exchange, exchange.upload);
     }
+    this.#listen();
+  }
+
+  /** Waits for a request, so that the upstream's closing is noticed: for a fresh connection that has none yet. */
+  park(): void {
+    this.#listen();
+  }
+
+  #listen(): void {
     if (!this.#reading) this.#read(this.#input);
   }
 
@@ -607,7 +621,7 @@ export class Http1Connection {
       if (this.#input.length > INPUT_BYTES) this.#useInput(INPUT_BYTES);
       if (this.output.length > MAX_IDLE_OUTPUT_BYTES) this.output = new Uint8Array(OUTPUT_BYTES);
       if (this.#owner.release(this)) {
-        this.#read(this.#input);
+        this.#listen();
         return;
       }
     }

@@ -9,8 +9,9 @@ import {
   encodeRequest,
   Exchange,
   Http1Connection,
+  newOutput,
 } from "./http1_connection.ts";
-import { createDial, describeTarget, type Dial } from "./http1_dial.ts";
+import { createDial, describeTarget, type Dial, type RawConnection } from "./http1_dial.ts";
 import { type Transport, UpstreamError, type UpstreamRequest, type UpstreamResponse } from "./transport.ts";
 
 /** Deadlines are looked at so often while there are exchanges; a timer a request would cost more than them. */
@@ -22,6 +23,9 @@ const IDLE_SWEEP_MS = 1000;
  * on its way to it when it does.
  */
 const KEEP_ALIVE_MARGIN_MS = 1000;
+
+/** Connections to one origin that are being opened at once: below the 128 that many systems queue unaccepted. */
+const MAX_DIALLING = 100;
 
 export interface Http1PoolOptions {
   /** Idle connections kept to each origin; 0: none. */
@@ -41,10 +45,20 @@ export interface OriginStats {
   connecting: number;
 }
 
-interface Dialling {
+/** A request that waits for a connection: for one being opened, or one that another request gives back. */
+interface Waiting {
+  readonly exchange: Exchange;
+  readonly encoded: EncodedRequest;
   /** Infinity if there is none. */
-  deadlineMs: number;
-  timedOut(): void;
+  readonly deadlineMs: number;
+  /** Whether a connection that has served before will not do. */
+  readonly freshOnly: boolean;
+}
+
+/** A connection being opened, for whichever request waits first when it is open. */
+interface Dialling {
+  readonly deadlineMs: number;
+  readonly attempt: AbortController;
 }
 
 /** The connections to one protocol, host and port. */
@@ -52,15 +66,23 @@ class Origin implements ConnectionOwner {
   /** Newest last. */
   readonly idle: Http1Connection[] = [];
   readonly open = new Set<Http1Connection>();
+  /** In the order they came. */
+  readonly waiting = new Set<Waiting>();
   readonly dialling = new Set<Dialling>();
 
-  constructor(readonly pool: Http1Pool) {}
+  /** @param target one of those that share it */
+  constructor(readonly pool: Http1Pool, readonly target: TargetConfig) {}
 
   get nowMs(): number {
     return this.pool.exchangeClockMs;
   }
 
   release(connection: Http1Connection): boolean {
+    for (const waiting of this.waiting) {
+      if (waiting.freshOnly) continue;
+      this.pool.startWaiting(this, waiting, connection);
+      return true;
+    }
     if (!this.pool.keepsIdle(this.idle.length)) return false;
     connection.expiresAtMs = this.pool.expiry(connection.keepAliveMs);
     this.idle.push(connection);
@@ -91,7 +113,10 @@ class Origin implements ConnectionOwner {
     for (const connection of expired) connection.close();
     const { nowMs } = this;
     for (const connection of this.open) connection.sweep(nowMs, slackMs);
-    for (const dialling of this.dialling) if (dialling.deadlineMs <= nowMs) dialling.timedOut();
+    for (const waiting of this.waiting) if (waiting.deadlineMs <= nowMs) this.pool.timedOut(this, waiting);
+    for (const dialling of this.dialling) {
+      if (dialling.deadlineMs <= nowMs) this.pool.stopDialling(this, dialling);
+    }
   }
 
   get activeCount(): number {
@@ -99,7 +124,7 @@ class Origin implements ConnectionOwner {
   }
 
   get isEmpty(): boolean {
-    return this.open.size === 0 && this.dialling.size === 0;
+    return this.open.size === 0 && this.dialling.size === 0 && this.waiting.size === 0;
   }
 }
 
@@ -146,7 +171,7 @@ export class Http1Pool implements Transport {
       const origin = this.#originByUrl.get(request.target.url) ?? this.#addOrigin(request.target);
       const connection = origin.takeIdle();
       if (connection === undefined) {
-        this.sendOnFresh(origin, exchange);
+        this.#wait(origin, exchange, false);
         return;
       }
       let encoded: EncodedRequest;
@@ -201,60 +226,122 @@ export class Http1Pool implements Transport {
     return this.nowMs + idleMs;
   }
 
-  /** Opens a connection and sends the request on it. */
+  /** Sends the request on a fresh connection. */
   sendOnFresh(origin: Origin, exchange: Exchange): void {
-    const { request } = exchange;
-    const { target, connectTimeoutMs, abort } = request;
+    this.#wait(origin, exchange, true);
+  }
+
+  /**
+   * Lets the request wait for a connection. One is opened for it, but it takes whichever is there first: a
+   * crowd of clients then opens as many as it needs at once rather than one each, which an upstream's queue of
+   * unaccepted connections might not hold (Linux then drops the attempt, to be repeated a second later).
+   */
+  #wait(origin: Origin, exchange: Exchange, freshOnly: boolean): void {
+    const { connectTimeoutMs, abort } = exchange.request;
     let encoded: EncodedRequest;
     try {
       // Before the dial: a request that cannot be written opens no connection.
-      encoded = encodeRequest(request, null);
+      encoded = encodeRequest(exchange.request, null);
     } catch (error) {
       exchange.reject(error as Error);
       return;
     }
-    const attempt = new AbortController();
-    const giveUp = (error: UpstreamError) => {
-      origin.dialling.delete(dialling);
-      attempt.abort();
-      exchange.fail(error);
-      this.connectionEnded();
-    };
-    const dialling: Dialling = {
-      deadlineMs: connectTimeoutMs === 0 ? Infinity : this.exchangeClockMs + SWEEP_MS + connectTimeoutMs,
-      timedOut: () =>
-        giveUp(
-          new UpstreamError(
-            "connect_timeout",
-            `${describeTarget(target)} accepted no connection within ${connectTimeoutMs} ms`,
-            false,
-          ),
-        ),
-    };
-    origin.dialling.add(dialling);
+    const waiting: Waiting = { exchange, encoded, deadlineMs: this.#deadline(connectTimeoutMs), freshOnly };
+    origin.waiting.add(waiting);
     abort.onabort = (reason) =>
-      giveUp(
+      this.#giveUp(
+        origin,
+        waiting,
         reason instanceof UpstreamError ? reason : new UpstreamError(
           "client_gone",
-          `connecting to ${describeTarget(target)} was given up: ${reason.message}`,
+          `connecting to ${describeTarget(exchange.request.target)} was given up: ${reason.message}`,
           false,
           false,
           { cause: reason },
         ),
       );
-    this.#dial(target, attempt.signal).then(
+    this.#dialAsNeeded(origin);
+  }
+
+  #deadline(connectTimeoutMs: number): number {
+    return connectTimeoutMs === 0 ? Infinity : this.exchangeClockMs + SWEEP_MS + connectTimeoutMs;
+  }
+
+  /** Opens as many connections as requests wait, within the bound. */
+  #dialAsNeeded(origin: Origin): void {
+    const wanted = Math.min(origin.waiting.size, MAX_DIALLING);
+    for (const { exchange } of origin.waiting) {
+      if (origin.dialling.size >= wanted) return;
+      this.#startDial(origin, exchange.request.connectTimeoutMs);
+    }
+  }
+
+  #startDial(origin: Origin, connectTimeoutMs: number): void {
+    const attempt = new AbortController();
+    const dialling: Dialling = { deadlineMs: this.#deadline(connectTimeoutMs), attempt };
+    origin.dialling.add(dialling);
+    this.#dial(origin.target, attempt.signal).then(
       (raw) => {
-        if (!origin.dialling.delete(dialling)) return raw.close();
-        const connection = new Http1Connection(raw, target.protocol === "https", origin, encoded.output);
-        origin.open.add(connection);
-        connection.start(exchange, encoded.headBytes);
+        if (origin.dialling.delete(dialling)) this.#opened(origin, raw);
+        else raw.close();
       },
       (error) => {
-        if (!origin.dialling.delete(dialling)) return;
-        exchange.fail(error);
-        this.connectionEnded();
+        if (origin.dialling.delete(dialling)) this.#notOpened(origin, error);
       },
     );
+  }
+
+  #opened(origin: Origin, raw: RawConnection): void {
+    const isEncrypted = origin.target.protocol === "https";
+    const [first] = origin.waiting;
+    const output = first?.encoded.output ?? newOutput();
+    const connection = new Http1Connection(raw, isEncrypted, origin, output);
+    origin.open.add(connection);
+    if (first !== undefined) {
+      this.startWaiting(origin, first, connection);
+    } else if (origin.release(connection)) {
+      connection.park();
+    } else {
+      connection.close();
+    }
+  }
+
+  /** The failure of a dial is that of the request which has waited longest, unless others are still under way. */
+  #notOpened(origin: Origin, error: UpstreamError): void {
+    const [first] = origin.waiting;
+    if (first !== undefined && origin.waiting.size > origin.dialling.size) {
+      origin.waiting.delete(first);
+      first.exchange.fail(error);
+    }
+    this.#dialAsNeeded(origin);
+    this.connectionEnded();
+  }
+
+  /** The connection, idle or new, carries the request from now on. */
+  startWaiting(origin: Origin, waiting: Waiting, connection: Http1Connection): void {
+    origin.waiting.delete(waiting);
+    connection.output = waiting.encoded.output;
+    connection.start(waiting.exchange, waiting.encoded.headBytes);
+  }
+
+  timedOut(origin: Origin, waiting: Waiting): void {
+    const { target, connectTimeoutMs } = waiting.exchange.request;
+    const message = `${describeTarget(target)} accepted no connection within ${connectTimeoutMs} ms`;
+    this.#giveUp(origin, waiting, new UpstreamError("connect_timeout", message, false));
+  }
+
+  stopDialling(origin: Origin, dialling: Dialling): void {
+    origin.dialling.delete(dialling);
+    dialling.attempt.abort();
+    this.#dialAsNeeded(origin);
+  }
+
+  #giveUp(origin: Origin, waiting: Waiting, error: UpstreamError): void {
+    origin.waiting.delete(waiting);
+    const [oldest] = origin.dialling;
+    if (origin.dialling.size > origin.waiting.size) this.stopDialling(origin, oldest);
+    waiting.exchange.fail(error);
+    this.connectionEnded();
   }
 
   // ---- time ----
@@ -266,7 +353,7 @@ export class Http1Pool implements Transport {
     let active = 0;
     for (const origin of this.#origins.values()) {
       origin.sweep(SWEEP_MS);
-      active += origin.activeCount + origin.dialling.size;
+      active += origin.activeCount + origin.dialling.size + origin.waiting.size;
     }
     this.#removeEmptyOrigins();
     this.#isBusy = active > 0;
@@ -298,7 +385,7 @@ export class Http1Pool implements Transport {
     const hostname = target.hostname.includes(":") ? `[${target.hostname}]` : target.hostname;
     const name = `${target.protocol}://${hostname}:${target.port}`;
     let origin = this.#origins.get(name);
-    if (origin === undefined) this.#origins.set(name, origin = new Origin(this));
+    if (origin === undefined) this.#origins.set(name, origin = new Origin(this, target));
     this.#originByUrl.set(target.url, origin);
     return origin;
   }

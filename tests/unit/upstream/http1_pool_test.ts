@@ -564,3 +564,68 @@ Deno.test("Http1Pool keeps an idle connection when a request cannot be written o
   assert.equal(await textOf(await pool.send(requestTo(upstream.target))), "ok");
   assert.equal(upstream.connections, 1);
 });
+
+// ---- waiting for a connection ----
+
+Deno.test("Http1Pool gives a request that waits for a new connection one that another gives back", async () => {
+  const first = new MemoryConnection();
+  const dials: PromiseWithResolvers<MemoryConnection>[] = [];
+  using slow = new TestPool({
+    dial: () => {
+      if (dials.length === 0) {
+        dials.push(Promise.withResolvers());
+        return Promise.resolve(first);
+      }
+      const late = Promise.withResolvers<MemoryConnection>();
+      dials.push(late);
+      return late.promise;
+    },
+  });
+  const one = slow.send(requestTo(targetAt(80), { path: "/1" }));
+  await first.requested;
+  const two = slow.send(requestTo(targetAt(80), { path: "/2" }));
+  first.push(OK);
+  assert.equal(await textOf(await one), "ok");
+  await until(() => first.written.includes("GET /2 "));
+  first.push(OK);
+  assert.equal(await textOf(await two), "ok");
+  // The connection that was being opened for it is kept for the next.
+  dials[1].resolve(new MemoryConnection());
+  await until(() => slow.idle === 2);
+});
+
+Deno.test("Http1Pool opens no more than 100 connections to an origin at once, and loses no request by that", async () => {
+  let opening = 0;
+  let most = 0;
+  using pool = new TestPool({
+    dial: async () => {
+      most = Math.max(most, ++opening);
+      await nextTurn();
+      opening--;
+      const connection = new MemoryConnection();
+      return {
+        read: (into) => connection.read(into),
+        write: (bytes) => {
+          connection.push(OK);
+          return connection.write(bytes);
+        },
+        close: () => connection.close(),
+      };
+    },
+  });
+  const answers = await Promise.all(Array.from({ length: 350 }, () => pool.send(requestTo(targetAt(80)))));
+  assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([200]));
+  assert.equal(most, 100);
+});
+
+Deno.test("Http1Pool tells each of many waiting requests that its connection was refused", async () => {
+  const refused = () => new UpstreamError("connect_refused", "cannot connect", false);
+  using pool = new TestPool({ dial: () => Promise.reject(refused()) });
+  const faults = await Promise.all(
+    Array.from({ length: 250 }, () => failureOf(pool.send(requestTo(targetAt(80))))),
+  );
+  assert.deepEqual(
+    new Set(faults.map(({ code, sent }) => `${code} ${sent}`)),
+    new Set(["connect_refused false"]),
+  );
+});
