@@ -1,5 +1,6 @@
 /** What no single key can tell: names that are used twice, times and ports that do not go together. */
 import type * as z from "zod";
+import { accessChecks } from "./access_checks.ts";
 import { nearest } from "./nearest.ts";
 import { LATER_TYPES, REQUEST_ONLY } from "./plugins/mod.ts";
 import { formatPath, type Path, quote, showFound } from "./problem.ts";
@@ -28,6 +29,7 @@ export function crossCheck(tree: Table): Finding[] {
     ...pluginStages(tree),
     ...laterPlugins(tree),
     ...idleClientTimeouts(tree),
+    ...accessChecks(tree),
   ];
 }
 

@@ -143,9 +143,37 @@ export interface PluginsConfig {
   plugins: PluginConfig[];
 }
 
-export interface SecurityConfig {
-  /** Whether a client's own X-Forwarded-* fields are believed (from loopback and private peers). */
+/** Lists of ranges as `formatIpRange` spells them: `192.0.2.7`, `10.0.0.0/8`, `2001:db8::/32`. */
+export interface AccessControlConfig {
+  /** False: nobody is refused, and nobody's X-Forwarded-* fields are believed. */
+  enabled: boolean;
+  /** Clients that may come in; empty: all. */
+  allowedIps: string[];
+  /** Clients that may not, whatever `allowedIps` says. */
+  deniedIps: string[];
+  /** Whether X-Forwarded-* fields of trusted peers are believed. */
   trustProxyHeaders: boolean;
+  /** The trusted peers; null: those with loopback, private and link-local addresses. */
+  trustedProxies: string[] | null;
+}
+
+export interface RateLimitConfig {
+  /** Requests a client may make each second in the long run, 0.001 to 1,000,000. */
+  ratePerSec: number;
+  /** Requests a client may make at once after a rest, at least 1. */
+  burst: number;
+  /** `redis://…` or `rediss://…` to share the limit between instances. Secret: may hold a password. */
+  store: string | null;
+  /** Longest wait for the store; after it the process counts by itself. */
+  storeTimeoutMs: number;
+}
+
+export interface SecurityConfig {
+  /** False: all of the section is off, whatever the rest says. */
+  enabled: boolean;
+  accessControl: AccessControlConfig;
+  /** Null: off. */
+  rateLimit: RateLimitConfig | null;
 }
 
 export interface Config {

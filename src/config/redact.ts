@@ -19,5 +19,7 @@ export function redactUrl(url: string): string {
 export function redactConfig(config: Config): Config {
   const copy = structuredClone(config);
   copy.logging.database.url = redactUrl(copy.logging.database.url);
+  const { rateLimit } = copy.security;
+  if (rateLimit !== null && rateLimit.store !== null) rateLimit.store = redactUrl(rateLimit.store);
   return copy;
 }

@@ -69,3 +69,26 @@ export function parseDatabaseUrl(text: string): Parsed<string> {
   }
   return { ok: true, value: text };
 }
+
+export function parseRedisUrl(text: string): Parsed<string> {
+  const wanted = "redis://USER:PASSWORD@HOST:PORT/DATABASE or rediss://… for TLS";
+  if (!/^rediss?:\/\//.test(text)) return { ok: false, wanted };
+  const url = URL.parse(text);
+  if (url === null || url.hostname === "" || !isDecodable(url.username) || !isDecodable(url.password)) {
+    return { ok: false, wanted: `${wanted}, with special characters of the password percent-encoded` };
+  }
+  if (!/^(?:\/[0-9]{0,5})?$/.test(url.pathname) || url.search !== "" || url.hash !== "") {
+    return { ok: false, wanted: `${wanted}, where DATABASE is a number and nothing follows it` };
+  }
+  return { ok: true, value: text };
+}
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch (error) {
+    if (error instanceof URIError) return false;
+    throw error;
+  }
+}

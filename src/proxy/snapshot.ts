@@ -61,7 +61,7 @@ export class Snapshot {
 
   /** Where a request comes from, as far as this configuration believes it. */
   originOf(peerIp: string, scheme: Origin["scheme"], _fields: RequestFields): Origin {
-    const trusted = this.config.security.trustProxyHeaders && isTrustedPeer(peerIp);
+    const trusted = this.config.security.accessControl.trustProxyHeaders && isTrustedPeer(peerIp);
     return { peerIp, clientIp: peerIp, trusted, scheme };
   }
 

@@ -2,32 +2,40 @@
 import type * as z from "zod";
 import { closedTable, field, flag, unavailable } from "../fields.ts";
 import type { SecurityConfig } from "../model.ts";
+import {
+  accessControlFromFile,
+  accessControlSchema,
+  accessControlToFile,
+} from "./security/access_control.ts";
+import { rateLimitFromFile, rateLimitSchema, rateLimitToFile } from "./security/rate_limit.ts";
 
 export const securitySchema = closedTable({
-  enabled: unavailable("Whether the protections of this section are on."),
+  enabled: field(
+    flag().prefault(true),
+    "Whether the protections of this section are in force. With false all of them are off.",
+  ),
   access_control: field(
-    closedTable({
-      trust_proxy_headers: field(
-        flag().prefault(false),
-        "Whether X-Forwarded-For, -Proto and -Host of a client are believed and passed on, where the client is a " +
-          "loopback or private address. With true behind no proxy, clients can claim any address.",
-      ),
-      allowed_ips: unavailable("Clients that may connect; all others are refused."),
-      denied_ips: unavailable("Clients that are refused."),
-      trusted_proxies: unavailable("Proxies whose X-Forwarded-For is believed."),
-    }).prefault({}),
-    "Who may connect, and whose word is believed.",
+    accessControlSchema.prefault({}),
+    "Who may come in, and whose word on that is believed.",
   ),
   auth: unavailable("Authentication by API key or bearer token."),
   jwt: unavailable("Authentication by JSON web token."),
-  rate_limit: unavailable("Limit of requests per client."),
+  rate_limit: field(rateLimitSchema.prefault({}), "Limit of requests per client."),
   ddos: unavailable("Limits of connections, header and body sizes."),
 });
 
 export function securityFromFile(file: z.output<typeof securitySchema>): SecurityConfig {
-  return { trustProxyHeaders: file.access_control.trust_proxy_headers };
+  return {
+    enabled: file.enabled,
+    accessControl: accessControlFromFile(file.access_control),
+    rateLimit: rateLimitFromFile(file.rate_limit),
+  };
 }
 
 export function securityToFile(security: SecurityConfig): z.input<typeof securitySchema> {
-  return { access_control: { trust_proxy_headers: security.trustProxyHeaders } };
+  return {
+    enabled: security.enabled,
+    access_control: accessControlToFile(security.accessControl),
+    rate_limit: rateLimitToFile(security.rateLimit),
+  };
 }

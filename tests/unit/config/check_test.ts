@@ -67,7 +67,17 @@ Deno.test("a configuration with one target and nothing else has every default", 
       connectTimeoutMs: 5_000,
     },
     plugins: { enabled: false, applyBeforeDomainMatch: true, plugins: [] },
-    security: { trustProxyHeaders: false },
+    security: {
+      enabled: true,
+      accessControl: {
+        enabled: true,
+        allowedIps: [],
+        deniedIps: [],
+        trustProxyHeaders: false,
+        trustedProxies: null,
+      },
+      rateLimit: null,
+    },
   });
 });
 
@@ -146,7 +156,15 @@ stage = "both"
 error_strategy = "fail"
 config = { paths = ["/a/"] }
 [security.access_control]
+allowed_ips = ["10.0.0.0/8"]
+denied_ips = ["10.0.0.1"]
 trust_proxy_headers = true
+trusted_proxies = ["10.0.0.2"]
+[security.rate_limit]
+rate_per_sec = 13
+burst = 14
+store = "redis://h"
+store_timeout = 0.015
 `);
   assert.deepEqual(config, {
     server: {
@@ -236,7 +254,17 @@ trust_proxy_headers = true
         settings: { hosts: [], paths: ["/a"] },
       }],
     },
-    security: { trustProxyHeaders: true },
+    security: {
+      enabled: true,
+      accessControl: {
+        enabled: true,
+        allowedIps: ["10.0.0.0/8"],
+        deniedIps: ["10.0.0.1"],
+        trustProxyHeaders: true,
+        trustedProxies: ["10.0.0.2"],
+      },
+      rateLimit: { ratePerSec: 13, burst: 14, store: "redis://h", storeTimeoutMs: 15 },
+    },
   });
 });
 
@@ -366,20 +394,16 @@ const texts: [title: string, text: string, errors: string[]][] = [
   [
     "protections of later versions, and misspelt ones, end the start",
     `[security]
-enabled = true
-rate_limit.burst = 3
+ddos.max_headers = 3
 [security.access_control]
 trust_proxy_headers = true
-denied_ips = ["10.0.0.0/8"]
 alowed_ips = []
 [security.waf]
 ` + ONE_TARGET,
     [
-      "x.toml:2:1 security.enabled: not available in this version, leave it out",
-      "x.toml:3:1 security.rate_limit: not available in this version, leave it out",
-      "x.toml:6:1 security.access_control.denied_ips: not available in this version, leave it out",
-      "x.toml:7:1 security.access_control.alowed_ips: unknown key, did you mean allowed_ips?",
-      "x.toml:8:2 security.waf: unknown key, known in security are access_control",
+      "x.toml:2:1 security.ddos: not available in this version, leave it out",
+      "x.toml:5:1 security.access_control.alowed_ips: unknown key, did you mean allowed_ips?",
+      "x.toml:6:2 security.waf: unknown key, known in security are enabled, access_control, rate_limit",
     ],
   ],
   [

@@ -26,6 +26,9 @@ const domains = fc.array(
   ).filter((name) => name.length < 200),
   { maxLength: 4 },
 );
+const ranges = fc.array(fc.oneof(fc.ipV4(), fc.constantFrom("10.*", "10.1.0.0/16", "10.2.3.*")), {
+  maxLength: 3,
+});
 const headers = fc.dictionary(
   fc.stringMatching(/^X-[a-z0-9]{1,8}$/),
   fc.constantFrom("", "generated", "a ${b} c", "{{uuid}}").map(escapeVariables),
@@ -132,7 +135,21 @@ const files = some({
       { selector: ({ name }) => name, maxLength: 3 },
     ),
   }),
-  security: some({ access_control: some({ trust_proxy_headers: fc.boolean() }) }),
+  security: some({
+    enabled: fc.boolean(),
+    access_control: some({
+      enabled: fc.boolean(),
+      allowed_ips: ranges.filter((list) => list.length > 0),
+      denied_ips: fc.array(fc.ipV6().map((ip) => `${ip}/128`), { maxLength: 3 }),
+      trust_proxy_headers: fc.boolean(),
+    }),
+    rate_limit: fc.record({
+      enabled: fc.boolean(),
+      rate_per_sec: fc.integer({ min: 1, max: 10 ** 9 }).map((value) => value / 1000),
+      burst: fc.integer({ min: 2, max: 2_000_000 }).map((value) => value / 2),
+      store: fc.constantFrom("redis://h", "rediss://[::1]:7000/3"),
+    }, { requiredKeys: ["rate_per_sec"] }),
+  }),
 });
 
 const targets = fc.uniqueArray(

@@ -72,6 +72,9 @@ const ranges: [key: string, allowed: string[], refused: string[]][] = [
   ]],
   ["http_client.pool_max_idle_per_host", ["0", "65535"], ["-1", "65536", "0.5"]],
   ["http_client.transport", ['"auto"', '"http1"', '"FETCH"'], ['"http2"', "true"]],
+  ["security.enabled", ["true", "false"], ["0", '"yes"']],
+  ["security.access_control.enabled", ["true", "false"], ["0", '"yes"']],
+  ["security.rate_limit.rate_per_sec", ["0.001", "1000000", "2.5"], ["0", "-1", "1000001", "nan", '"5"']],
   ["security.access_control.trust_proxy_headers", ["true", "false"], ["1", '"true"']],
 ];
 
