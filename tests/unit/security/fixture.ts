@@ -1,0 +1,19 @@
+/** What the tests of the security steps share. */
+import type { AccessControlConfig, SecurityConfig } from "../../../src/config/mod.ts";
+
+/** A section that asks for nothing. */
+export const NO_SECURITY: SecurityConfig = {
+  enabled: true,
+  accessControl: {
+    enabled: true,
+    allowedIps: [],
+    deniedIps: [],
+    trustProxyHeaders: false,
+    trustedProxies: null,
+  },
+  rateLimit: null,
+};
+
+export function withAccess(access: Partial<AccessControlConfig>): SecurityConfig {
+  return { ...NO_SECURITY, accessControl: { ...NO_SECURITY.accessControl, ...access } };
+}
