@@ -6,6 +6,7 @@ import { headerOverride } from "./header_override.ts";
 import { hostRewrite } from "./host_rewrite.ts";
 import { pathRewrite } from "./path_rewrite.ts";
 import type { PluginType } from "./plugin.ts";
+import { rateLimiter } from "./rate_limiter.ts";
 
 /** The compiler sees to it that each type takes what the schema of its settings makes. */
 const PLUGIN_TYPES: { readonly [Type in PluginTypeName]: PluginType<PluginSettings[Type]> } = {
@@ -14,6 +15,7 @@ const PLUGIN_TYPES: { readonly [Type in PluginTypeName]: PluginType<PluginSettin
   blocklist,
   pathrewrite: pathRewrite,
   hostrewrite: hostRewrite,
+  ratelimiter: rateLimiter,
 };
 
 /**

@@ -5,6 +5,7 @@ import { headerInjectorSettings } from "./header_injector.ts";
 import { headerOverrideSettings } from "./header_override.ts";
 import { hostRewriteSettings } from "./host_rewrite.ts";
 import { pathRewriteSettings } from "./path_rewrite.ts";
+import { rateLimiterSettings } from "./rate_limiter.ts";
 
 /** What `config` of a plugin may hold, by its `type`. */
 export const PLUGIN_SETTINGS = {
@@ -13,6 +14,7 @@ export const PLUGIN_SETTINGS = {
   blocklist: blocklistSettings,
   pathrewrite: pathRewriteSettings,
   hostrewrite: hostRewriteSettings,
+  ratelimiter: rateLimiterSettings,
 } as const satisfies Readonly<Record<string, z.ZodType>>;
 
 export type PluginTypeName = keyof typeof PLUGIN_SETTINGS;
@@ -25,10 +27,11 @@ export const REQUEST_ONLY: ReadonlySet<string> = new Set<PluginTypeName>([
   "blocklist",
   "pathrewrite",
   "hostrewrite",
+  "ratelimiter",
 ]);
 
 /** Types of a later version: their settings pass unchecked, running one is refused. */
-export const LATER_TYPES = ["ratelimiter", "command", "wasm", "script"] as const;
+export const LATER_TYPES = ["command", "wasm", "script"] as const;
 
 /** The schema of a type's settings; null for a type that has none (yet). */
 export function settingsSchema(type: string): z.ZodType | null {

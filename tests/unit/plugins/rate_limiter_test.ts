@@ -3,7 +3,9 @@ import { rateLimiterSettings } from "../../../src/config/plugins/rate_limiter.ts
 import type { FlatHeaders } from "../../../src/http/flat_headers.ts";
 import type { RequestMessage } from "../../../src/http/message.ts";
 import type { Plugin } from "../../../src/plugins/plugin.ts";
+import { sharedPluginBytes } from "../../../src/plugins/mod.ts";
 import { rateLimiter } from "../../../src/plugins/rate_limiter.ts";
+import { accepted, ONE_TARGET } from "../config/support.ts";
 
 /** The plugin as each of several proxy threads has it. Tokens come back too slowly for a test to see. */
 async function instances(config: Record<string, unknown>, threads = 1): Promise<Plugin[]> {
@@ -89,9 +91,9 @@ Deno.test("ratelimiter refuses with 429 and says when to come again", async () =
 
 Deno.test("explaining a ratelimiter takes no token", async () => {
   const [plugin] = await instances({ burst: 1 });
-  for (let i = 0; i < 3; i++) assert.equal(plugin.explain?.(request({})), null);
+  for (let i = 0; i < 3; i++) assert.equal(plugin.explain?.(request({}), null), null);
   assert.equal(await fates(plugin, {}), ".");
-  assert.deepEqual(plugin.explain?.(request({})), await plugin.onRequest?.(request({})));
+  assert.deepEqual(plugin.explain?.(request({}), null), await plugin.onRequest?.(request({})));
 });
 
 Deno.test("ratelimiter has as much burst as a second's rate unless told otherwise, and at least one", async () => {
@@ -99,6 +101,21 @@ Deno.test("ratelimiter has as much burst as a second's rate unless told otherwis
   assert.equal(await fates(three, {}, {}, {}, {}), "...x");
   const [one] = await instances({});
   assert.equal(await fates(one, {}, {}), ".x");
+});
+
+Deno.test("the control thread is asked for the memory of each ratelimiter that runs", async () => {
+  const { plugins } = await accepted(`
+[plugins]
+enabled = true
+plugins = [
+  { name = "one", type = "ratelimiter", config = { rate_per_sec = 100.0, burst = 200.0 } },
+  { name = "off", type = "ratelimiter", enabled = false, config = { rate_per_sec = 1 } },
+  { name = "many", type = "RateLimiter", config = { requests_per_second = 1, key = "ip" } },
+]
+${ONE_TARGET}`);
+  const bytes = sharedPluginBytes(plugins);
+  assert.deepEqual([...bytes.keys()], ["one", "many"]);
+  assert.ok((bytes.get("one") ?? 0) < (bytes.get("many") ?? 0));
 });
 
 Deno.test("ratelimiter wants memory, a little for one bucket, the same for any rate", () => {
