@@ -69,3 +69,11 @@ export function parseDatabaseUrl(text: string): Parsed<string> {
   }
   return { ok: true, value: text };
 }
+
+/** A method (RFC 9110 section 9.1: a token, and case matters). */
+export function parseMethod(text: string): Parsed<string> {
+  if (!/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,32}$/.test(text)) {
+    return { ok: false, wanted: 'a method such as "GET", of 1 to 32 characters without spaces' };
+  }
+  return { ok: true, value: text };
+}
