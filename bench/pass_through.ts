@@ -22,6 +22,8 @@ function passThrough(mode: Mode, upstreamPort: number): (request: Request) => Re
     basePath: "",
     weight: 1,
     timeoutMs: null,
+    maxConnections: null,
+    backup: false,
   };
   if (mode === "fetch") {
     return (request) =>

@@ -202,13 +202,21 @@ export interface Target {
   /** Whether new requests may go to it. */
   usable: boolean;
   draining: boolean;
+  /** What its circuit breaker makes of it: open takes it out of use, half-open lets a few requests try it. */
+  circuit: "closed" | "open" | "half_open";
+  /** Used only when no other target is. */
+  backup: boolean;
   /** An operator's word, in force for a while; null: the health checks decide. */
   forced: { state: "healthy" | "unhealthy"; until: string } | null;
   /** Of the configuration. */
   configured_weight: number;
   /** In use; another one if an operator has set it. */
   weight: number;
+  /** Share of `weight` that counts now, above 0 to 1: below 1 while the target begins slowly. */
+  slow_start: number;
   active_requests: number;
+  /** Of the configuration; null: no limit. */
+  max_connections: number | null;
   /** Since the start. */
   requests: number;
   errors: number;

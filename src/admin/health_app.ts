@@ -1,5 +1,6 @@
 /** What load balancers, orchestrators and people ask on the health port: `/health`, `/ready`, `/live`. */
 import { Hono } from "hono";
+import type { CircuitName } from "../balancing/circuit_table.ts";
 import type { TargetHealth } from "../health/checker.ts";
 import type { Components, OverallStatus } from "./api.ts";
 
@@ -8,10 +9,15 @@ export interface TargetReport {
   url: string;
   /** Null while no check has been started for it. */
   health: TargetHealth | null;
-  /** Whether requests may go to it. */
+  /** Whether requests may go to it; to a backup target, if they had to. */
   usable: boolean;
   draining: boolean;
+  circuit: CircuitName;
+  /** Used only when no other target is. */
+  backup: boolean;
   activeConnections: number;
+  /** Null: no limit. */
+  maxConnections: number | null;
   weight: number;
 }
 
@@ -75,7 +81,10 @@ function targetJson(target: TargetReport) {
     healthy: health?.state !== "unhealthy",
     usable: target.usable,
     draining: target.draining,
+    circuit: target.circuit,
+    backup: target.backup,
     active_connections: target.activeConnections,
+    max_connections: target.maxConnections,
     since: isoOrNull(health?.since),
     last_check: isoOrNull(health?.lastCheckAt),
     last_duration_ms: health?.lastDurationMs ?? null,

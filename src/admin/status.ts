@@ -1,4 +1,5 @@
 /** The state of the whole program in the shapes of the admin API, out of metrics, targets and configuration. */
+import { circuitName } from "../balancing/circuit_table.ts";
 import { TargetState, type TargetTable } from "../balancing/target_table.ts";
 import type { BalancedTarget } from "../balancing/balancer.ts";
 import { redactUrl } from "../config/redact.ts";
@@ -75,7 +76,7 @@ export function connections(metrics: readonly FamilySnapshot[]): number | null {
 /** In the order of the configuration. */
 export function targets(source: AdminSource, metrics: readonly FamilySnapshot[]): Target[] {
   const { overrides } = source;
-  const checks = new Map(source.health.targets().map(({ name, health }) => [name, health]));
+  const reports = new Map(source.health.targets().map((report) => [report.name, report]));
   const requests = Map.groupBy(scalars(metrics, FAMILIES.targetRequests), ({ labels }) => labels[0]);
   const errors = Map.groupBy(scalars(metrics, FAMILIES.targetErrors), ({ labels }) => labels[0]);
   return source.targets().map((target) => {
@@ -87,17 +88,21 @@ export function targets(source: AdminSource, metrics: readonly FamilySnapshot[])
       name: config.name,
       url: redactUrl(config.url),
       state: stateOf(overrides.table, target),
-      usable: overrides.table.isUsable(slot),
+      usable: reports.get(config.name)?.usable ?? overrides.table.isUsable(slot),
       draining: overrides.table.isDraining(slot),
+      circuit: circuitName(overrides.table.circuits.state(slot)),
+      backup: config.backup,
       forced: forced === null ? null : { state: forced.state, until: new Date(forced.untilMs).toISOString() },
       configured_weight: config.weight,
       weight: overrides.table.weightThousandths(slot) / 1000,
+      slow_start: overrides.table.circuits.rampThousandths(slot) / 1000,
       active_requests: overrides.table.active(slot),
+      max_connections: config.maxConnections,
       requests: count(answered),
       errors: count(failed),
       requests_by_status: grouped(answered, 1),
       errors_by_kind: grouped(failed, 1),
-      health: checksOf(checks.get(config.name) ?? null),
+      health: checksOf(reports.get(config.name)?.health ?? null),
     };
   });
 }

@@ -1,4 +1,11 @@
-import type { Candidates, ExcludedSlots, Policy, PolicyContext } from "./policy.ts";
+import {
+  type Candidates,
+  type ExcludedSlots,
+  full,
+  NONE,
+  type Policy,
+  type PolicyContext,
+} from "./policy.ts";
 
 /**
  * A try fails only when another thread has taken the same target since this one looked, so even a few tries
@@ -15,7 +22,12 @@ const NO_TURN = -1;
  */
 export class LeastConnections implements Policy {
   readonly #context: PolicyContext;
-  #candidates: Candidates = { slots: new Int32Array(0), names: [], weights: new Int32Array(0) };
+  #candidates: Candidates = {
+    slots: new Int32Array(0),
+    names: [],
+    weights: new Int32Array(0),
+    limits: null,
+  };
   #equalWeights = true;
   // Written anew by each look; kept to spare the allocation.
   #seen = new Int32Array(0);
@@ -36,25 +48,37 @@ export class LeastConnections implements Policy {
 
   take(_clientIp: string, exclude: ExcludedSlots): number {
     const { table, own } = this.#context;
-    const { slots } = this.#candidates;
+    const { slots, limits } = this.#candidates;
     this.#turn = NO_TURN;
     for (let tries = 0; tries < MAX_TRIES; tries++) {
       const index = this.#least(exclude);
       if (index < 0 || table.incrementIf(slots[index], this.#seen[index], own)) return index;
     }
     const index = this.#least(exclude);
-    table.increment(slots[index], own);
+    if (index < 0) return NONE;
+    if (limits === null) table.increment(slots[index], own);
+    else if (!table.incrementBelow(slots[index], limits[index], own)) return full(index);
     return index;
+  }
+
+  peek(_clientIp: string, exclude: ExcludedSlots): number {
+    const { table, rotation } = this.#context;
+    this.#turn = table.peekTurn(rotation);
+    return this.#least(exclude);
+  }
+
+  drawsFrom(): boolean {
+    return false;
   }
 
   #least(exclude: ExcludedSlots): number {
     const { table } = this.#context;
-    const { slots, weights } = this.#candidates;
+    const { slots, weights, limits } = this.#candidates;
     const seen = this.#seen;
     const loads = this.#loads;
     const equalWeights = this.#equalWeights;
     let least = Infinity;
-    let first = -1;
+    let first = NONE;
     let ties = 0;
     let tiedWeight = 0;
     for (let index = 0; index < slots.length; index++) {
@@ -63,6 +87,10 @@ export class LeastConnections implements Policy {
         continue;
       }
       const active = table.activeHint(slots[index]);
+      if (limits !== null && active >= limits[index]) {
+        loads[index] = NaN;
+        continue;
+      }
       const load = equalWeights ? active : active / weights[index];
       seen[index] = active;
       loads[index] = load;

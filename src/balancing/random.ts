@@ -11,6 +11,10 @@ export class WeightedRandom extends CountBlindPolicy {
     this.#upTo = Float64Array.from(candidates.weights, (weight) => sum += weight);
   }
 
+  override drawsFrom(): boolean {
+    return true;
+  }
+
   protected override choose(): number {
     const upTo = this.#upTo;
     let low = 0;
@@ -22,5 +26,10 @@ export class WeightedRandom extends CountBlindPolicy {
       else low = middle + 1;
     }
     return low;
+  }
+
+  /** One draw: what the next will be nobody knows. */
+  protected override foresee(): number {
+    return this.choose();
   }
 }

@@ -1,6 +1,7 @@
 /** Hands out the target table's slots and rotations. Control thread only. */
 import type { TargetConfig } from "../config/model.ts";
 import type { BalancedTarget } from "./balancer.ts";
+import { ALL_TARGETS, groupKey, type Rotations } from "./groups.ts";
 import { MAX_ROTATIONS, MAX_TARGETS, type TargetTable } from "./target_table.ts";
 
 export class SlotAllocator {
@@ -61,6 +62,17 @@ export class SlotAllocator {
       this.#table.setWeight(slot, config.weight);
       return { slot, config };
     });
+  }
+
+  /**
+   * Turn counters for the balancers of all targets together and of each of these groups.
+   * @param groups names of targets; their order does not matter, and the same group may come again
+   * @throws RangeError as `assignRotations`
+   */
+  rotations(groups: Iterable<readonly string[]>): Rotations {
+    const keys = new Set([ALL_TARGETS, ...Array.from(groups, groupKey)]);
+    const rotations = this.assignRotations([...keys]);
+    return Object.fromEntries([...keys].map((key, index) => [key, rotations[index]]));
   }
 
   /**

@@ -16,7 +16,15 @@ export class Sticky extends CountBlindPolicy {
     this.#inverseWeights = Float64Array.from(weights, (weight) => 1 / weight);
   }
 
+  override drawsFrom(): boolean {
+    return false;
+  }
+
   protected override choose(clientIp: string): number {
+    return this.#best(clientIp, undefined);
+  }
+
+  protected override foresee(clientIp: string): number {
     return this.#best(clientIp, undefined);
   }
 

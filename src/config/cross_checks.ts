@@ -4,9 +4,11 @@ import { accessChecks } from "./access_checks.ts";
 import { nearest } from "./nearest.ts";
 import { LATER_TYPES, REQUEST_ONLY } from "./plugins/mod.ts";
 import { formatPath, type Path, quote, showFound } from "./problem.ts";
+import { circuitBreakerSchema } from "./sections/circuit_breaker.ts";
 import { domainsSchema } from "./sections/domains.ts";
 import { HISTOGRAMS, histogramSchema, monitoringSchema } from "./sections/monitoring.ts";
 import { pluginSchema, pluginsSchema } from "./sections/plugins.ts";
+import { retrySchema } from "./sections/retry.ts";
 import { serverSchema } from "./sections/server.ts";
 import { healthCheckSchema, loadBalancingSchema, targetSchema } from "./sections/targets.ts";
 import { type Finding, isTable, type Table, valueAt } from "./tree.ts";
@@ -21,10 +23,14 @@ export function crossCheck(tree: Table): Finding[] {
     ...repeatedNames(tree, ["plugins", "plugins"], "name", pluginSchema.shape.name),
     ...repeatedNames(tree, ["monitoring", "histogram_buckets"], "metric", histogramSchema.shape.metric),
     ...healthTimes(tree),
+    ...openTimes(tree),
     ...ports(tree),
     ...wildcards(tree),
     ...idleDomains(tree),
     ...idleWeights(tree),
+    ...idleBackups(tree),
+    ...idleBreaker(tree),
+    ...idleAttempts(tree),
     ...unknownHistograms(tree),
     ...pluginStages(tree),
     ...laterPlugins(tree),
@@ -84,6 +90,27 @@ function healthTimes(tree: Table): Finding[] {
       [...path, "timeout"],
       `found ${timeoutMs / 1000}, wanted less than interval, which is ${intervalMs / 1000}`,
     ),
+  ];
+}
+
+function openTimes(tree: Table): Finding[] {
+  const path = ["targets", "circuit_breaker"];
+  const { open_secs, max_open_secs } = circuitBreakerSchema.shape;
+  const openMs = read(tree, open_secs, ...path, "open_secs");
+  const maxMs = read(tree, max_open_secs, ...path, "max_open_secs");
+  if (openMs === undefined || maxMs === undefined || maxMs >= openMs) return [];
+  // The one to point at is the one that somebody wrote.
+  const wroteMax = valueAt(tree, [...path, "max_open_secs"]) !== undefined;
+  return [
+    wroteMax
+      ? error(
+        [...path, "max_open_secs"],
+        `found ${maxMs / 1000}, wanted no less than open_secs, which is ${openMs / 1000}`,
+      )
+      : error(
+        [...path, "open_secs"],
+        `found ${openMs / 1000}, wanted no more than max_open_secs, which is ${maxMs / 1000} by default`,
+      ),
   ];
 }
 
@@ -171,6 +198,63 @@ function idleWeights(tree: Table): Finding[] {
       "roundrobin gives every target the same share, their different weights play no part: use weighted",
     ),
   ];
+}
+
+function idleBackups(tree: Table): Finding[] {
+  const path = ["targets", "targets"];
+  const targets = entries(tree, path);
+  const isBackup = (target: unknown) =>
+    isTable(target) && read(target, targetSchema.shape.backup, "backup") === true;
+  if (targets.length === 0 || !targets.every(isBackup)) return [];
+  return [
+    warning([...path, 0, "backup"], "every target is a backup, so that all of them are used at any time"),
+  ];
+}
+
+function idleBreaker(tree: Table): Finding[] {
+  const path = ["targets", "circuit_breaker"];
+  const { shape } = circuitBreakerSchema;
+  if (read(tree, shape.enabled, ...path, "enabled") === false) return forgottenSwitch(tree, path);
+  const slowCall = valueAt(tree, [...path, "slow_call_secs"]);
+  if (slowCall === undefined && valueAt(tree, [...path, "slow_call_ratio"]) !== undefined) {
+    return [warning([...path, "slow_call_ratio"], "plays no part without slow_call_secs")];
+  }
+  const isOff = slowCall === undefined &&
+    read(tree, shape.consecutive_failures, ...path, "consecutive_failures") === 0 &&
+    read(tree, shape.failure_ratio, ...path, "failure_ratio") === 0;
+  return isOff
+    ? [warning(
+      [...path, "consecutive_failures"],
+      "no circuit ever opens: consecutive_failures and failure_ratio are 0, and slow_call_secs is not set",
+    )]
+    : [];
+}
+
+function idleAttempts(tree: Table): Finding[] {
+  const { shape } = retrySchema;
+  if (read(tree, shape.enabled, "retry", "enabled") === false) return forgottenSwitch(tree, ["retry"]);
+  const perTryMs = read(tree, shape.per_try_timeout, "retry", "per_try_timeout");
+  const totalMs = read(tree, shape.total_timeout, "retry", "total_timeout") ??
+    read(tree, serverSchema.shape.request_timeout, "server", "request_timeout");
+  if (perTryMs === undefined || totalMs === undefined || perTryMs < totalMs) return [];
+  return [
+    warning(
+      ["retry", "per_try_timeout"],
+      `leaves no time for another attempt after a timeout: total_timeout is ${totalMs / 1000}`,
+    ),
+  ];
+}
+
+/** A section that is off by default, with keys in it that say somebody wants it on. */
+function forgottenSwitch(tree: Table, path: Path): Finding[] {
+  const section = valueAt(tree, path);
+  if (!isTable(section) || "enabled" in section || Object.keys(section).length === 0) return [];
+  return [{
+    severity: "warning",
+    path,
+    at: "key",
+    message: "plays no part: add enabled = true to it, or enabled = false to keep it for later",
+  }];
 }
 
 function unknownHistograms(tree: Table): Finding[] {

@@ -72,6 +72,11 @@ export function byteCount(minimum: number, maximum: number) {
   return wholeNumber(minimum, maximum, "a whole number of bytes");
 }
 
+/** A status of HTTP that tells of a failure. */
+export function failureStatus() {
+  return wholeNumber(400, 599, "a status");
+}
+
 /** 0 lets the system choose a free port. */
 export function port() {
   return wholeNumber(0, 65_535, "a port");

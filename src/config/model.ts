@@ -47,6 +47,10 @@ export interface TargetConfig {
   weight: number;
   /** Overrides `server.request_timeout` for this target; null: no override. */
   timeoutMs: number | null;
+  /** Most requests in flight to it at once; null: no limit. */
+  maxConnections: number | null;
+  /** Whether it is used only when no other target is. */
+  backup: boolean;
 }
 
 export interface HealthCheckConfig {
@@ -61,10 +65,66 @@ export interface HealthCheckConfig {
   path: string | null;
 }
 
+export interface CircuitBreakerConfig {
+  enabled: boolean;
+  /** Failures in a row that open a target's circuit; 0: any number may be. */
+  consecutiveFailures: number;
+  /** Share of failed requests in the window that opens it, above 0 to 1; 0: no share does. */
+  failureRatio: number;
+  /** From when on a request counts as slow; null: none does. */
+  slowCallMs: number | null;
+  /** Share of slow requests in the window that opens it, above 0 to 1. */
+  slowCallRatio: number;
+  windowMs: number;
+  /** The shares count from so many requests in the window on. */
+  minRequests: number;
+  /** Statuses of a target's answers that are failures. */
+  failureStatuses: number[];
+  /** How long a circuit stays open at first, and at most: it doubles each time in a row. */
+  openMs: number;
+  maxOpenMs: number;
+  /** Requests that a half-open target gets, all of which must go well. */
+  halfOpenRequests: number;
+  /** Share of the targets that open circuits may take out, 0 to 100. */
+  maxEjectedPercent: number;
+}
+
 export interface TargetsConfig {
   targets: TargetConfig[];
-  balancing: { type: BalancingType; stickySessions: boolean };
+  balancing: {
+    type: BalancingType;
+    stickySessions: boolean;
+    /** Requests of the whole process that may wait for a target at its `maxConnections`. */
+    maxQueue: number;
+    queueTimeoutMs: number;
+  };
   healthCheck: HealthCheckConfig;
+  circuitBreaker: CircuitBreakerConfig;
+  /** Over how long a target that returns takes up its share of the traffic; 0: it has it at once. */
+  slowStartMs: number;
+}
+
+/** What went wrong on the way to a target, as `retry.on` names it. */
+export type RetryCause = "connect" | "reset" | "timeout" | "bad_response";
+
+export interface RetryConfig {
+  /** Off: only what no target can have seen is tried again. */
+  enabled: boolean;
+  /** Attempts at the most, the first one included. */
+  attempts: number;
+  onCauses: RetryCause[];
+  onStatuses: number[];
+  /** Methods that may be sent again when a target may have acted on them. */
+  methods: string[];
+  /** Longest wait of one attempt for the response header; null: no wait of its own. */
+  perTryTimeoutMs: number | null;
+  /** No attempt begins later than this after the request came. */
+  totalTimeoutMs: number;
+  /** Longest body that is kept so that it can be sent again. */
+  maxBodyBytes: number;
+  backoff: { baseMs: number; maxMs: number };
+  /** Retries may be this share of the requests, and so many a second besides. */
+  budget: { percent: number; minPerSecond: number };
 }
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
@@ -183,6 +243,7 @@ export interface Config {
   logging: LoggingConfig;
   monitoring: MonitoringConfig;
   httpClient: HttpClientConfig;
+  retry: RetryConfig;
   plugins: PluginsConfig;
   security: SecurityConfig;
 }

@@ -36,6 +36,10 @@ export function normalise(schema: z.ZodType, tree: Table, strict: boolean): Norm
       const element = inner.element as z.ZodType;
       return value.map((entry, index) => visit(element, entry, [...path, index]));
     }
+    if (inner instanceof z.ZodUnion && typeof value === "string") {
+      const words = inner.options.find((option) => option instanceof z.ZodEnum);
+      return words === undefined ? value : visit(words, value, path);
+    }
     if (inner instanceof z.ZodEnum && typeof value === "string") {
       return choiceMeant(inner.options, value, fieldNotes.get(schema)?.spellings ?? {});
     }

@@ -10,6 +10,7 @@ import { httpClientFromFile, httpClientSchema, httpClientToFile } from "./sectio
 import { loggingFromFile, loggingSchema, loggingToFile } from "./sections/logging.ts";
 import { monitoringFromFile, monitoringSchema, monitoringToFile } from "./sections/monitoring.ts";
 import { pluginsFromFile, pluginsSchema, pluginsToFile } from "./sections/plugins.ts";
+import { retryFromFile, retrySchema, retryToFile } from "./sections/retry.ts";
 import { securityFromFile, securitySchema, securityToFile } from "./sections/security.ts";
 import { serverFromFile, serverSchema, serverToFile } from "./sections/server.ts";
 import { targetsFromFile, targetsSchema, targetsToFile } from "./sections/targets.ts";
@@ -22,11 +23,14 @@ export const configSchema = table({
   logging: field(loggingSchema.prefault({}), "The record of traffic."),
   monitoring: field(monitoringSchema.prefault({}), "The health, metrics and admin listeners."),
   http_client: field(httpClientSchema.prefault({}), "Connections to targets."),
+  retry: field(
+    retrySchema.prefault({}),
+    "Which failed requests are sent again, how often, and at what pace.",
+  ),
   plugins: field(pluginsSchema.prefault({}), "Plugins that see and change requests and responses."),
   security: field(securitySchema.prefault({}), "Who may connect."),
   routing: unavailable("Rules that choose a target by request."),
   tls: unavailable("HTTPS for clients."),
-  retry: unavailable("Repeating requests that failed."),
   error_pages: unavailable("Own pages for errors."),
 });
 
@@ -39,6 +43,7 @@ export function configFromFile(file: z.output<typeof configSchema>): Config {
     logging: loggingFromFile(file.logging),
     monitoring: monitoringFromFile(file.monitoring),
     httpClient: httpClientFromFile(file.http_client),
+    retry: retryFromFile(file.retry, file.server.request_timeout),
     plugins: pluginsFromFile(file.plugins),
     security: securityFromFile(file.security),
   };
@@ -53,6 +58,7 @@ export function configToFile(config: Config): Record<string, unknown> {
     logging: loggingToFile(config.logging),
     monitoring: monitoringToFile(config.monitoring),
     http_client: httpClientToFile(config.httpClient),
+    retry: retryToFile(config.retry),
     plugins: pluginsToFile(config.plugins),
     security: securityToFile(config.security),
   };

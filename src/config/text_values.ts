@@ -92,3 +92,11 @@ function isDecodable(text: string): boolean {
     throw error;
   }
 }
+
+/** A method (RFC 9110 section 9.1: a token, and case matters). */
+export function parseMethod(text: string): Parsed<string> {
+  if (!/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,32}$/.test(text)) {
+    return { ok: false, wanted: 'a method such as "GET", of 1 to 32 characters without spaces' };
+  }
+  return { ok: true, value: text };
+}

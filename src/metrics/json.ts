@@ -1,4 +1,5 @@
 /** The body of `/metrics/json`: the sums of `/metrics` in the shape a console or a script wants. */
+import type { CircuitName } from "../balancing/circuit_table.ts";
 import { FAMILIES, type HistogramFamily, type ScalarFamily } from "./families.ts";
 import type { FamilySnapshot, HistogramSeries, ScalarSeries } from "./registry.ts";
 import type { TargetStatus } from "./targets.ts";
@@ -26,6 +27,7 @@ export interface TargetJson {
   url: string;
   healthy: boolean;
   draining: boolean;
+  circuit: CircuitName;
   weight: number;
   active_connections: number;
   requests: number;
@@ -105,6 +107,7 @@ function targetJson(snapshots: readonly FamilySnapshot[], target: TargetStatus):
     url: target.url,
     healthy: target.healthy,
     draining: target.draining,
+    circuit: target.circuit,
     weight: target.weight,
     active_connections: target.activeConnections,
     requests: total(requests),

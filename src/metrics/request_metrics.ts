@@ -76,6 +76,26 @@ export class RequestMetrics {
     return target;
   }
 
+  /** A circuit that this thread has changed. @param to `open`, `half_open` or `closed` */
+  circuitChanged(target: string, to: string): void {
+    this.#cells.add(this.#cells.counter(FAMILIES.targetCircuitChanges, [target, to]), 1);
+  }
+
+  /** An attempt after the first one. @param cause code of the failure before, or `status`: one of a fixed set */
+  retried(cause: string): void {
+    this.#cells.add(this.#cells.counter(FAMILIES.retries, [cause]), 1);
+  }
+
+  /** A failure that was not followed by another attempt. @param reason a `NoRetry` other than `cause` */
+  retryRefused(reason: string): void {
+    this.#cells.add(this.#cells.counter(FAMILIES.retriesRefused, [reason]), 1);
+  }
+
+  /** A request that found all targets full. @param reason `full`, `queue_full`, `queue_timeout` or `cancelled` */
+  waitRefused(reason: string): void {
+    this.#cells.add(this.#cells.counter(FAMILIES.waitsRefused, [reason]), 1);
+  }
+
   /** @param open client connections of this thread that are open now */
   setActiveConnections(open: number): void {
     this.#cells.set(this.#cells.gauge(FAMILIES.activeConnections, []), open);

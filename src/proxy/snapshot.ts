@@ -1,5 +1,6 @@
 /** One generation of the configuration as a proxy thread uses it: never changed, only replaced. */
-import { type BalancedTarget, Balancer } from "../balancing/balancer.ts";
+import type { BalancedTarget, Balancer } from "../balancing/balancer.ts";
+import { BalancerSet, type Rotations } from "../balancing/groups.ts";
 import type { ActiveCounts, TargetTable } from "../balancing/target_table.ts";
 import type { Config } from "../config/model.ts";
 import type { TransportSet } from "../upstream/transports.ts";
@@ -14,8 +15,8 @@ export interface SnapshotSpec {
   generation: number;
   config: Config;
   targets: BalancedTarget[];
-  /** The turn counter of the balancer. */
-  rotation: number;
+  /** The turn counters of the balancers. */
+  rotations: Rotations;
   /** Memory shared with the other proxy threads, by the part of the configuration that it belongs to. */
   shared: Readonly<Record<string, SharedArrayBuffer>>;
 }
@@ -34,6 +35,8 @@ export interface SnapshotContext {
 export class Snapshot {
   readonly generation: number;
   readonly config: Config;
+  readonly balancers: BalancerSet;
+  /** Over all targets. */
   readonly balancer: Balancer;
   readonly steps: readonly Step[];
   #inFlight = 0;
@@ -43,14 +46,14 @@ export class Snapshot {
     const { config } = spec;
     this.generation = spec.generation;
     this.config = config;
-    this.balancer = new Balancer({
+    this.balancers = new BalancerSet({
       targets: spec.targets,
-      type: config.targets.balancing.type,
-      sticky: config.targets.balancing.stickySessions,
-      rotation: spec.rotation,
+      config: config.targets,
+      rotations: spec.rotations,
       table: context.table,
       own: context.counts,
     });
+    this.balancer = this.balancers.all;
     this.steps = [new DomainStep(new DomainTable(config.domains))];
   }
 

@@ -19,6 +19,8 @@ import { countClientConnections } from "./client_connections.ts";
 const CONTROL_THREAD = 0;
 
 export interface ControlMetricsSource {
+  /** Requests that wait for a target that is full. */
+  waitingRequests(): number;
   targets(): TargetStatus[];
   config(): Config;
   proxyThreads(): number;
@@ -44,6 +46,7 @@ export class ControlMetrics {
     for (const result of ["success", "failure"]) this.#cells.counter(FAMILIES.configReloads, [result]);
     collectProcess(registry, VERSION);
     collectTargets(registry, () => source.targets());
+    registry.collect(FAMILIES.waitingRequests, () => [{ labels: [], value: source.waitingRequests() }]);
     registry.collect(FAMILIES.activeConnections, () => {
       const connections = countClientConnections(source.config().server.bind.port);
       return connections === null ? [] : [{ labels: [], value: connections }];
@@ -90,6 +93,10 @@ export class ControlMetrics {
 
   /** Read from the target table at a scrape: nothing to count. */
   stateChanged(): void {}
+
+  circuitChanged(target: string, to: string): void {
+    this.#cells.add(this.#cells.counter(FAMILIES.targetCircuitChanges, [target, to]), 1);
+  }
 
   workerRestarted(): void {
     this.#cells.add(this.#cells.counter(FAMILIES.workerRestarts, []), 1);

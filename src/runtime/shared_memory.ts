@@ -4,13 +4,13 @@
  *
  * | block      | view                             | one for       | writer                          | readers          | unit |
  * |------------|----------------------------------|---------------|---------------------------------|------------------|------|
- * | targets    | `balancing/target_table.ts`      | the process   | control: state, weight, flags; proxies: active, turns (atomic) | all | see there |
- * | counts     | `balancing/target_table.ts` ActiveCounts | a proxy thread | that thread                 | control, when the thread has died | requests in flight by target slot |
+ * | targets    | `balancing/target_table.ts`      | the process   | control: state, weight, flags; proxies: active, turns; all: circuits (atomic) | all | see there |
+ * | counts     | `balancing/target_table.ts` ActiveCounts | a proxy thread | that thread                 | control, when the thread has died | requests in flight by target slot, requests that wait |
  * | cells      | `metrics/cells.ts`               | every thread  | that thread, plain stores       | control (exporter) | Float64, by metric |
  * | queue      | `traffic/gauge.ts` QueueGauge    | the process   | proxies add, writer subtracts (atomic) | all       | bytes, records |
  * | heartbeats | here                             | the process   | proxy thread i: word i          | control          | ticks, wraps |
  */
-import { MAX_TARGETS, TargetTable } from "../balancing/target_table.ts";
+import { ACTIVE_COUNTS_BYTES, TargetTable } from "../balancing/target_table.ts";
 import { MetricCells } from "../metrics/mod.ts";
 import { QueueGauge } from "../traffic/gauge.ts";
 
@@ -39,7 +39,7 @@ export function allocateProcessBlocks(): ProcessBlocks {
 export function allocateProxyBlocks(process: ProcessBlocks): ProxyBlocks {
   return {
     ...process,
-    counts: new SharedArrayBuffer(MAX_TARGETS * Int32Array.BYTES_PER_ELEMENT),
+    counts: new SharedArrayBuffer(ACTIVE_COUNTS_BYTES),
     cells: new SharedArrayBuffer(MetricCells.BYTES),
   };
 }

@@ -14,12 +14,16 @@ import { TargetOverrides } from "../admin/target_overrides.ts";
 import { Tokens } from "../admin/tokens.ts";
 import type { BalancedTarget } from "../balancing/balancer.ts";
 import { SlotAllocator } from "../balancing/slots.ts";
+import { circuitName } from "../balancing/circuit_table.ts";
 import { TargetTable } from "../balancing/target_table.ts";
+import { type Standing, standings } from "../balancing/usability.ts";
 import { loadConfig, type LoadOptions, type LoadResult } from "../config/load.ts";
 import type { Config, SocketAddress } from "../config/model.ts";
 import { formatProblem } from "../config/problem.ts";
 import { watchConfig } from "../config/watch.ts";
 import { HealthChecker } from "../health/checker.ts";
+import { circuitLine } from "../health/circuit_breaker.ts";
+import { Recovery } from "../health/recovery.ts";
 import { bucketBounds, MetricRegistry, targetStatuses } from "../metrics/mod.ts";
 import type { SnapshotSpec } from "../proxy/snapshot.ts";
 import { VERSION } from "../version.ts";
@@ -71,6 +75,7 @@ export class Supervisor {
   readonly #metrics: ControlMetrics;
   readonly #threads: ProxyThreads;
   readonly #health: HealthChecker;
+  readonly #recovery: Recovery;
   readonly #startedMs = performance.now();
   readonly #startedAt = new Date();
   readonly #tokens: Tokens;
@@ -102,6 +107,7 @@ export class Supervisor {
     this.#tokens = new Tokens(options.load.environment ?? Deno.env);
     this.#registry = new MetricRegistry(bucketBounds(config.monitoring.histogramBucketsMs));
     this.#metrics = new ControlMetrics(this.#registry, config, {
+      waitingRequests: () => this.#table.waiting,
       targets: () => targetStatuses(this.#table, this.#targets),
       config: () => this.#config,
       proxyThreads: () => this.#threads.running,
@@ -122,6 +128,14 @@ export class Supervisor {
       },
       userAgent: `dispa-health/${VERSION}`,
       observe: this.#metrics,
+    });
+    this.#recovery = new Recovery({
+      table: this.#table,
+      changed: (change) => {
+        this.#metrics.circuitChanged(change.target, change.to);
+        const { level, message, fields } = circuitLine(change);
+        this.#log(level, message, fields);
+      },
     });
   }
 
@@ -146,6 +160,7 @@ export class Supervisor {
     }
     this.#serving = true;
     this.#health.apply(this.#targets, config.targets.healthCheck);
+    this.#recovery.apply(this.#targets, config.targets);
     this.#watch();
     this.#started.resolve();
     this.#log("info", `serving on ${urlOf(config.server.bind)}`, {
@@ -180,7 +195,7 @@ export class Supervisor {
   }
 
   #spec(config: Config, generation: number, targets: BalancedTarget[]): SnapshotSpec {
-    return { generation, config, targets, rotation: 0, shared: {} };
+    return { generation, config, targets, rotations: this.#slots.rotations([]), shared: {} };
   }
 
   #openPorts(config: Config): Ports | null {
@@ -291,15 +306,24 @@ export class Supervisor {
 
   #targetReports(): TargetReport[] {
     const health = new Map(this.#health.status().map((status) => [status.name, status]));
-    return this.#targets.map(({ slot, config }) => ({
+    return this.#standings().map(({ target: { slot, config }, unusable }) => ({
       name: config.name,
       url: config.url,
       health: health.get(config.name) ?? null,
-      usable: this.#table.isUsable(slot),
+      usable: unusable === null || unusable === "backup",
       draining: this.#table.isDraining(slot),
+      circuit: circuitName(this.#table.circuits.state(slot)),
+      backup: config.backup,
       activeConnections: this.#table.active(slot),
+      maxConnections: config.maxConnections,
       weight: config.weight,
     }));
+  }
+
+  /** As the proxy threads' balancers over all targets see them. */
+  #standings(): Standing[] {
+    const { enabled, maxEjectedPercent } = this.#config.targets.circuitBreaker;
+    return standings(this.#targets, this.#table, enabled ? maxEjectedPercent : null, Date.now());
   }
 
   #watch(): void {
@@ -389,6 +413,7 @@ export class Supervisor {
       this.#ports = newPorts;
     }
     this.#health.apply(targets, config.targets.healthCheck);
+    this.#recovery.apply(targets, config.targets);
     this.#metrics.setBuckets(config.monitoring.histogramBucketsMs);
     this.#options.logger.level = this.#options.levelOverride ?? config.logging.level;
   }
@@ -419,6 +444,7 @@ export class Supervisor {
     this.#stopWatching.abort();
     await this.#reloading;
     await this.#health.stop();
+    this.#recovery.stop();
     await this.#threads.drain(this.#config.server.shutdownTimeoutMs);
     await this.#writer?.close();
     this.#overrides.close();

@@ -18,6 +18,8 @@ export function targetAt(port: number, more: Partial<TargetConfig> = {}): Target
     basePath: "",
     weight: 1,
     timeoutMs: null,
+    maxConnections: null,
+    backup: false,
     ...more,
   };
 }

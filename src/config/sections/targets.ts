@@ -14,6 +14,7 @@ import {
   wholeNumber,
 } from "../fields.ts";
 import type { TargetsConfig } from "../model.ts";
+import { circuitBreakerFromFile, circuitBreakerSchema, circuitBreakerToFile } from "./circuit_breaker.ts";
 import { parseName, parseRequestPath } from "../text_values.ts";
 
 /** As many as the shared table of targets has room for. */
@@ -43,6 +44,17 @@ const targetSchema = table({
     "Seconds; takes the place of server.request_timeout for this target.",
     { defaultNote: "server.request_timeout" },
   ),
+  max_connections: field(
+    wholeNumber(1, 1_000_000).optional(),
+    "Most requests in flight to this target at once, of all proxy threads. When every usable target is full, " +
+      "requests wait: see load_balancing.max_queue.",
+    { defaultNote: "no limit" },
+  ),
+  backup: field(
+    flag().prefault(false),
+    "Whether this target is used only when no other one is: all are unhealthy, drained, or taken out by their " +
+      "circuit breakers. One that is full or slow is not out.",
+  ),
 });
 
 export const loadBalancingSchema = table({
@@ -54,6 +66,15 @@ export const loadBalancingSchema = table({
   sticky_sessions: field(
     flag().prefault(false),
     "Whether a client IP stays with its target while that is healthy.",
+  ),
+  max_queue: field(
+    wholeNumber(0, 65_535).prefault(1000),
+    "Requests that may wait, in all proxy threads together, while every usable target is at its " +
+      "max_connections; further ones are answered with 503 at once. 0: none waits.",
+  ),
+  queue_timeout: field(
+    seconds().prefault(5),
+    "Seconds a request waits at the most for a target that is full; then it is answered with 503.",
   ),
 });
 
@@ -89,21 +110,38 @@ export const targetsSchema = table({
   ),
   load_balancing: field(loadBalancingSchema.prefault({}), "How requests are spread over the targets."),
   health_check: field(healthCheckSchema.prefault({}), "How the health of targets is checked."),
+  circuit_breaker: field(
+    circuitBreakerSchema.prefault({}),
+    "Which targets are taken out of use by how the requests to them end, besides what the health checks find.",
+  ),
+  slow_start: field(
+    seconds(0).prefault(0),
+    "Seconds over which a target that returns (it was unhealthy, drained, or taken out by its circuit breaker) " +
+      "takes up its share of the traffic, in ten steps. 0: at once. In round robin too, in which other weights " +
+      "play no part.",
+  ),
 });
 
 /** Exported for the cross-checks, which look at single fields of targets that are not all right. */
 export { targetSchema };
 
 export function targetsFromFile(file: z.output<typeof targetsSchema>): TargetsConfig {
-  const check = file.health_check;
+  const { health_check: check, load_balancing: balancing } = file;
   return {
-    targets: file.targets.map(({ name, url, weight, timeout }) => ({
+    targets: file.targets.map(({ name, url, weight, timeout, max_connections, backup }) => ({
       name,
       ...url,
       weight,
       timeoutMs: timeout ?? null,
+      maxConnections: max_connections ?? null,
+      backup,
     })),
-    balancing: { type: file.load_balancing.type, stickySessions: file.load_balancing.sticky_sessions },
+    balancing: {
+      type: balancing.type,
+      stickySessions: balancing.sticky_sessions,
+      maxQueue: balancing.max_queue,
+      queueTimeoutMs: balancing.queue_timeout,
+    },
     healthCheck: {
       enabled: check.enabled,
       intervalMs: check.interval,
@@ -112,13 +150,22 @@ export function targetsFromFile(file: z.output<typeof targetsSchema>): TargetsCo
       unhealthyThreshold: check.unhealthy_threshold,
       path: check.path ?? null,
     },
+    circuitBreaker: circuitBreakerFromFile(file.circuit_breaker),
+    slowStartMs: file.slow_start,
   };
 }
 
 export function targetsToFile(targets: TargetsConfig): z.input<typeof targetsSchema> {
-  const check = targets.healthCheck;
+  const { healthCheck: check, balancing } = targets;
   return {
-    load_balancing: { type: targets.balancing.type, sticky_sessions: targets.balancing.stickySessions },
+    slow_start: toSeconds(targets.slowStartMs),
+    load_balancing: {
+      type: balancing.type,
+      sticky_sessions: balancing.stickySessions,
+      max_queue: balancing.maxQueue,
+      queue_timeout: toSeconds(balancing.queueTimeoutMs),
+    },
+    circuit_breaker: circuitBreakerToFile(targets.circuitBreaker),
     health_check: {
       enabled: check.enabled,
       interval: toSeconds(check.intervalMs),
@@ -132,6 +179,8 @@ export function targetsToFile(targets: TargetsConfig): z.input<typeof targetsSch
       url: target.url,
       weight: target.weight,
       timeout: target.timeoutMs === null ? undefined : toSeconds(target.timeoutMs),
+      max_connections: target.maxConnections ?? undefined,
+      backup: target.backup,
     })),
   };
 }

@@ -97,7 +97,10 @@ export class AdminFixture implements AsyncDisposable {
             health: null,
             usable: fixture.table.isUsable(slot),
             draining: fixture.table.isDraining(slot),
+            circuit: "closed",
+            backup: config.backup,
             activeConnections: 0,
+            maxConnections: config.maxConnections,
             weight: config.weight,
           })),
         config: () => ({

@@ -13,6 +13,8 @@ export function targetConfig(name: string, weight = 1, port = 80): TargetConfig 
     basePath: "",
     weight,
     timeoutMs: null,
+    maxConnections: null,
+    backup: false,
   };
 }
 

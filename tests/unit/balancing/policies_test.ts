@@ -60,7 +60,7 @@ Deno.test("weighted follows a weight that changes, and a target that goes and re
 Deno.test("round robin and weighted go on when the turn counter wraps", () => {
   for (const type of ["roundrobin", "weighted"] as const) {
     const fixture = balance([1, 1, 1], { type });
-    // Turn counters are words 2 to 257; this one has its last turn next.
+    // Turn counters begin at word 2; this one has its last turn next.
     Atomics.store(new Int32Array(fixture.table.buffer), 2, -3);
     const counts = shares(fixture, 6);
     assert.ok(counts.every((count) => count >= 1 && count <= 3), `${type}: ${counts}`);

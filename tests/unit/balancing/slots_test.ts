@@ -145,7 +145,7 @@ Deno.test("assignRotations refuses more groups than there are counters, and keep
   const before = slots.assignRotations(["a", "b"]);
   const groups = Array.from({ length: MAX_ROTATIONS + 1 }, (_, index) => `group${index}`);
   assert.throws(() => slots.assignRotations(groups), {
-    message: "cannot assign rotations to 257 groups of targets: at most 256 are possible",
+    message: "cannot assign rotations to 4097 groups of targets: at most 4096 are possible",
   });
   assert.deepEqual(slots.assignRotations(["b", "a"]), before.reverse());
 });

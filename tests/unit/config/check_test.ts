@@ -23,8 +23,10 @@ Deno.test("a configuration with one target and nothing else has every default", 
         basePath: "",
         weight: 1,
         timeoutMs: null,
+        maxConnections: null,
+        backup: false,
       }],
-      balancing: { type: "roundrobin", stickySessions: false },
+      balancing: { type: "roundrobin", stickySessions: false, maxQueue: 1000, queueTimeoutMs: 5000 },
       healthCheck: {
         enabled: true,
         intervalMs: 30_000,
@@ -33,6 +35,21 @@ Deno.test("a configuration with one target and nothing else has every default", 
         unhealthyThreshold: 3,
         path: null,
       },
+      circuitBreaker: {
+        enabled: false,
+        consecutiveFailures: 5,
+        failureRatio: 0.5,
+        slowCallMs: null,
+        slowCallRatio: 0.5,
+        windowMs: 10_000,
+        minRequests: 20,
+        failureStatuses: [502, 503, 504],
+        openMs: 10_000,
+        maxOpenMs: 120_000,
+        halfOpenRequests: 3,
+        maxEjectedPercent: 50,
+      },
+      slowStartMs: 0,
     },
     logging: {
       enabled: true,
@@ -65,6 +82,18 @@ Deno.test("a configuration with one target and nothing else has every default", 
       poolMaxIdlePerHost: 32,
       poolIdleTimeoutMs: 90_000,
       connectTimeoutMs: 5_000,
+    },
+    retry: {
+      enabled: false,
+      attempts: 3,
+      onCauses: ["connect", "reset", "timeout"],
+      onStatuses: [502, 503, 504],
+      methods: ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"],
+      perTryTimeoutMs: null,
+      totalTimeoutMs: 30_000,
+      maxBodyBytes: 65_536,
+      backoff: { baseMs: 25, maxMs: 250 },
+      budget: { percent: 20, minPerSecond: 3 },
     },
     plugins: { enabled: false, applyBeforeDomainMatch: true, plugins: [] },
     security: {
@@ -106,12 +135,26 @@ shutdown_timeout = 0
 intercept_domains = ["Example.COM.", "*.Test.com", "shop.*"]
 exclude_domains = ["health.example.com"]
 [targets]
+slow_start = 45
 targets = [
-  { name = "a", url = "https://[2001:DB8::1]/api/", weight = 0.5, timeout = 7 },
+  { name = "a", url = "https://[2001:DB8::1]/api/", weight = 0.5, timeout = 7, max_connections = 12, backup = true },
   { name = "b", url = "http://b.internal", weight = 2 },
 ]
-load_balancing = { type = "weighted", sticky_sessions = true }
+load_balancing = { type = "weighted", sticky_sessions = true, max_queue = 9, queue_timeout = 1.5 }
 health_check = { enabled = false, interval = 9, timeout = 3, healthy_threshold = 4, unhealthy_threshold = 5, path = "/up?deep=1" }
+[targets.circuit_breaker]
+enabled = true
+consecutive_failures = 6
+failure_ratio = 0.25
+slow_call_secs = 0.75
+slow_call_ratio = 0.9
+window_secs = 5
+min_requests = 7
+failure_statuses = [500, 599]
+open_secs = 8
+max_open_secs = 64
+half_open_requests = 2
+max_ejected_percent = 34
 [logging]
 enabled = false
 type = "both"
@@ -145,6 +188,16 @@ transport = "http1"
 pool_max_idle_per_host = 0
 pool_idle_timeout_secs = 11
 connect_timeout_secs = 12
+[retry]
+enabled = true
+attempts = 4
+on = ["Bad_Response", "connect", 503]
+methods = ["GET", "PURGE"]
+per_try_timeout = 0.5
+total_timeout = 2
+max_body_bytes = 1000
+backoff = { base = 0.01, max = 1 }
+budget = { percent = 12.5, min_per_sec = 0.5 }
 [plugins]
 enabled = false
 apply_before_domain_match = false
@@ -187,6 +240,8 @@ store_timeout = 0.015
           basePath: "/api",
           weight: 0.5,
           timeoutMs: 7000,
+          maxConnections: 12,
+          backup: true,
         },
         {
           name: "b",
@@ -197,9 +252,11 @@ store_timeout = 0.015
           basePath: "",
           weight: 2,
           timeoutMs: null,
+          maxConnections: null,
+          backup: false,
         },
       ],
-      balancing: { type: "weighted", stickySessions: true },
+      balancing: { type: "weighted", stickySessions: true, maxQueue: 9, queueTimeoutMs: 1500 },
       healthCheck: {
         enabled: false,
         intervalMs: 9000,
@@ -208,6 +265,21 @@ store_timeout = 0.015
         unhealthyThreshold: 5,
         path: "/up?deep=1",
       },
+      circuitBreaker: {
+        enabled: true,
+        consecutiveFailures: 6,
+        failureRatio: 0.25,
+        slowCallMs: 750,
+        slowCallRatio: 0.9,
+        windowMs: 5000,
+        minRequests: 7,
+        failureStatuses: [500, 599],
+        openMs: 8000,
+        maxOpenMs: 64_000,
+        halfOpenRequests: 2,
+        maxEjectedPercent: 34,
+      },
+      slowStartMs: 45_000,
     },
     logging: {
       enabled: false,
@@ -240,6 +312,18 @@ store_timeout = 0.015
       poolMaxIdlePerHost: 0,
       poolIdleTimeoutMs: 11_000,
       connectTimeoutMs: 12_000,
+    },
+    retry: {
+      enabled: true,
+      attempts: 4,
+      onCauses: ["bad_response", "connect"],
+      onStatuses: [503],
+      methods: ["GET", "PURGE"],
+      perTryTimeoutMs: 500,
+      totalTimeoutMs: 2000,
+      maxBodyBytes: 1000,
+      backoff: { baseMs: 10, maxMs: 1000 },
+      budget: { percent: 12.5, minPerSecond: 0.5 },
     },
     plugins: {
       enabled: false,
@@ -383,12 +467,11 @@ const texts: [title: string, text: string, errors: string[]][] = [
   ],
   [
     "sections of later versions end the start",
-    "[tls]\nenabled = true\n[routing]\n[retry]\n[error_pages]\n" + ONE_TARGET,
+    "[tls]\nenabled = true\n[routing]\n[error_pages]\n" + ONE_TARGET,
     [
       "x.toml:1:2 tls: not available in this version, leave it out",
       "x.toml:3:2 routing: not available in this version, leave it out",
-      "x.toml:4:2 retry: not available in this version, leave it out",
-      "x.toml:5:2 error_pages: not available in this version, leave it out",
+      "x.toml:4:2 error_pages: not available in this version, leave it out",
     ],
   ],
   [
@@ -432,6 +515,29 @@ histogram_buckets = [
       'x.toml:2:57 plugins.plugins[1].name: found "p" again after plugins.plugins[0].name, wanted unique names',
       'x.toml:6:14 monitoring.histogram_buckets[1].metric: found "dispa_log_write_duration_ms" again after ' +
       "monitoring.histogram_buckets[0].metric, wanted unique names",
+    ],
+  ],
+  [
+    "a circuit's longest time is no shorter than its first",
+    "[targets.circuit_breaker]\nenabled = true\nopen_secs = 20\nmax_open_secs = 19\n" + ONE_TARGET,
+    ["x.toml:4:17 targets.circuit_breaker.max_open_secs: found 19, wanted no less than open_secs, which is 20"],
+  ],
+  [
+    "a circuit's first time is no longer than its longest, by default too",
+    "[targets.circuit_breaker]\nenabled = true\nopen_secs = 300\n" + ONE_TARGET,
+    [
+      "x.toml:3:13 targets.circuit_breaker.open_secs: found 300, wanted no more than max_open_secs, which is 120 by default",
+    ],
+  ],
+  [
+    "what is tried again is named by known causes and by statuses of failures",
+    '[retry]\nenabled = true\non = ["conect", 200, 503]\nmethods = ["GET POST"]\n' + ONE_TARGET,
+    [
+      'x.toml:3:7 retry.on[0]: found "conect", wanted one of connect, reset, timeout, bad_response in quotes, or a ' +
+      "status from 400 to 599",
+      "x.toml:3:17 retry.on[1]: found 200, wanted a status from 400 to 599",
+      'x.toml:4:12 retry.methods[0]: found "GET POST", wanted a method such as "GET", of 1 to 32 characters without ' +
+      "spaces",
     ],
   ],
   ["the proxy's port differs from the others", '[server]\nbind = ":9090"\n' + ONE_TARGET, [
@@ -491,6 +597,37 @@ const idle: [title: string, text: string, warning: string][] = [
     ONE_TARGET + 'weight = 2\n[[targets.targets]]\nname = "u"\nurl = "http://u"\n',
     "x.toml:1:3 targets.load_balancing.type: roundrobin gives every target the same share, their different weights " +
     "play no part: use weighted",
+  ],
+  [
+    "backups that are no backups are told",
+    ONE_TARGET + "backup = true\n",
+    "x.toml:4:10 targets.targets[0].backup: every target is a backup, so that all of them are used at any time",
+  ],
+  [
+    "a circuit breaker without its switch is told",
+    "[targets.circuit_breaker]\nopen_secs = 5\n" + ONE_TARGET,
+    "x.toml:1:2 targets.circuit_breaker: plays no part: add enabled = true to it, or enabled = false to keep it for later",
+  ],
+  [
+    "retries without their switch are told",
+    "[retry]\nattempts = 5\n" + ONE_TARGET,
+    "x.toml:1:2 retry: plays no part: add enabled = true to it, or enabled = false to keep it for later",
+  ],
+  [
+    "a share of slow requests without a measure of slow is told",
+    "[targets.circuit_breaker]\nenabled = true\nslow_call_ratio = 0.3\n" + ONE_TARGET,
+    "x.toml:3:19 targets.circuit_breaker.slow_call_ratio: plays no part without slow_call_secs",
+  ],
+  [
+    "a circuit breaker that never opens is told",
+    "[targets.circuit_breaker]\nenabled = true\nconsecutive_failures = 0\nfailure_ratio = 0\n" + ONE_TARGET,
+    "x.toml:3:24 targets.circuit_breaker.consecutive_failures: no circuit ever opens: consecutive_failures and " +
+    "failure_ratio are 0, and slow_call_secs is not set",
+  ],
+  [
+    "an attempt that takes all the time is told",
+    "[server]\nrequest_timeout = 10\n[retry]\nenabled = true\nper_try_timeout = 10\n" + ONE_TARGET,
+    "x.toml:5:19 retry.per_try_timeout: leaves no time for another attempt after a timeout: total_timeout is 10",
   ],
 ];
 

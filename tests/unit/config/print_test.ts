@@ -67,7 +67,24 @@ const files = some({
   load_balancing: some({
     type: fc.constantFrom("roundrobin", "Weighted", "random", "least_connections"),
     sticky_sessions: fc.boolean(),
+    max_queue: fc.nat(65_535),
+    queue_timeout: milliseconds(),
   }),
+  circuit_breaker: some({
+    enabled: fc.boolean(),
+    consecutive_failures: fc.nat(10_000),
+    failure_ratio: fc.nat(1000).map((value) => value / 1000),
+    slow_call_secs: milliseconds(),
+    slow_call_ratio: fc.integer({ min: 10, max: 1000 }).map((value) => value / 1000),
+    window_secs: milliseconds(1000, 3_600_000),
+    min_requests: fc.integer({ min: 1, max: 1_000_000 }),
+    failure_statuses: fc.array(fc.integer({ min: 400, max: 599 }), { maxLength: 4 }),
+    open_secs: milliseconds(100, 100_000),
+    max_open_secs: milliseconds(100_000, 86_400_000),
+    half_open_requests: fc.integer({ min: 1, max: 1000 }),
+    max_ejected_percent: fc.nat(100),
+  }),
+  slow_start: milliseconds(0),
   health_check: some({
     enabled: fc.boolean(),
     interval: milliseconds(2000, 60_000),
@@ -119,6 +136,20 @@ const files = some({
     pool_idle_timeout_secs: milliseconds(),
     connect_timeout_secs: milliseconds(),
   }),
+  retry: some({
+    enabled: fc.boolean(),
+    attempts: fc.integer({ min: 1, max: 10 }),
+    on: fc.tuple(
+      fc.subarray(["connect", "reset", "timeout", "bad_response"]),
+      fc.uniqueArray(fc.integer({ min: 400, max: 599 }), { maxLength: 4 }),
+    ).map(([causes, statuses]) => [...causes, ...statuses]),
+    methods: fc.subarray(["GET", "POST", "M-SEARCH"]),
+    per_try_timeout: milliseconds(),
+    total_timeout: milliseconds(),
+    max_body_bytes: fc.nat(16_777_216),
+    backoff: some({ base: milliseconds(0, 60_000), max: milliseconds(0, 60_000) }),
+    budget: some({ percent: fc.nat(8000).map((value) => value / 8), min_per_sec: fc.nat(1_000_000) }),
+  }),
   plugins: some({
     enabled: fc.boolean(),
     apply_before_domain_match: fc.boolean(),
@@ -158,6 +189,8 @@ const targets = fc.uniqueArray(
     url: fc.constantFrom("http://h:81/", "https://[::1]/base/", "HTTP://Up.Stream"),
     weight: fc.integer({ min: 1, max: 10_000 }).map((value) => value / 1000),
     timeout: milliseconds(),
+    max_connections: fc.integer({ min: 1, max: 1_000_000 }),
+    backup: fc.boolean(),
   }, { requiredKeys: ["name", "url"] }),
   { selector: ({ name }) => name, minLength: 1, maxLength: 4 },
 );
@@ -171,11 +204,18 @@ async function configOf(text: string): Promise<Config> {
 
 Deno.test("a printed configuration loads back to the same, whatever keys were set", async () => {
   await fc.assert(
-    fc.asyncProperty(files, targets, async ({ load_balancing, health_check, ...file }, targets) => {
-      const document = { ...file, targets: { targets, load_balancing, health_check } };
-      const config = await configOf(stringify(document));
-      assert.deepEqual(await configOf(printConfig(config)), config);
-    }),
+    fc.asyncProperty(
+      files,
+      targets,
+      async ({ load_balancing, health_check, circuit_breaker, slow_start, ...file }, targets) => {
+        const document = {
+          ...file,
+          targets: { targets, load_balancing, health_check, circuit_breaker, slow_start },
+        };
+        const config = await configOf(stringify(document));
+        assert.deepEqual(await configOf(printConfig(config)), config);
+      },
+    ),
     { numRuns: 150 },
   );
 });

@@ -12,6 +12,8 @@ export function localTarget(port: number, name = `local:${port}`, basePath = "")
     basePath,
     weight: 1,
     timeoutMs: null,
+    maxConnections: null,
+    backup: false,
   };
 }
 

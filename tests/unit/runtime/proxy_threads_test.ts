@@ -1,5 +1,6 @@
 /** Proxy threads on real Workers and sockets: what happens when one dies. */
 import assert from "node:assert/strict";
+import { ALL_TARGETS } from "../../../src/balancing/groups.ts";
 import { SlotAllocator } from "../../../src/balancing/slots.ts";
 import { TargetTable } from "../../../src/balancing/target_table.ts";
 import { checkConfig } from "../../../src/config/check.ts";
@@ -37,7 +38,7 @@ async function start(upstream: RawUpstream, stalledAfterMs?: number) {
     stalledAfterMs,
   });
   const targets = new SlotAllocator(table).assign(config.targets.targets);
-  await threads.start({ generation: 1, config, targets, rotation: 0, shared: {} });
+  await threads.start({ generation: 1, config, targets, rotations: { [ALL_TARGETS]: 0 }, shared: {} });
   const requests = () => {
     const family = registry.gather().find(({ family }) => family.name === FAMILIES.requests.name);
     return family?.kind === "scalar" ? family.series.reduce((sum, { value }) => sum + value, 0) : 0;
@@ -115,7 +116,13 @@ Deno.test("a change that one thread cannot prepare leaves all on the old configu
     assert.ok(checked.ok);
     const targets = [{ slot: run.slot, config: checked.config.targets.targets[0] }];
     await assert.rejects(
-      run.threads.change({ generation: 2, config: checked.config, targets, rotation: 0, shared: {} }),
+      run.threads.change({
+        generation: 2,
+        config: checked.config,
+        targets,
+        rotations: { [ALL_TARGETS]: 0 },
+        shared: {},
+      }),
       (fault: Error & { reason: string }) => fault.reason === "bind",
     );
     blocker.close();
