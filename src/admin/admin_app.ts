@@ -11,6 +11,7 @@ import { auditTrail } from "./audit_trail.ts";
 import { configRoutes } from "./config_routes.ts";
 import { CONSOLE_ASSETS } from "./console_assets.ts";
 import { EVENT_STREAM_HEADERS, EventStreams } from "./event_stream.ts";
+import { explainRoutes } from "./explain_routes.ts";
 import { AdminFailure } from "./failure.ts";
 import { plainPage } from "./plain_page.ts";
 import { Sampler } from "./sampler.ts";
@@ -108,6 +109,7 @@ export function adminApp({ source, tokens, nowMs }: AdminAppOptions): AdminApp {
   app.route("/targets", targetRoutes(source, access, audit));
   app.route("/config", configRoutes(source, access, audit));
   app.route("/traffic", traffic.app);
+  app.route("/explain", explainRoutes(source, access));
   app.get("/events", viewer, (c) => {
     const caller = c.get("caller");
     const stream = events.open(() => access.stillAllowed(caller));

@@ -26,6 +26,7 @@
  * | GET  /admin/traffic               | viewer | TRAFFIC_QUERY          | TrafficRecords              |
  * | GET  /admin/traffic/stats         | viewer | TRAFFIC_QUERY, by      | TrafficStats                |
  * | GET  /admin/traffic/live          | viewer | TRAFFIC_QUERY          | server-sent LiveTrafficEvents |
+ * | GET, POST /admin/explain          | viewer | EXPLAIN_QUERY          | Explained                   |
  * | GET  /admin/events                | viewer |                        | server-sent AdminEvents     |
  * | GET  /admin/audit                 | admin  | limit                  | AuditEntries                |
  *
@@ -33,6 +34,7 @@
  * too low, 404, 409 not possible now, 412 the ETag is no longer the file's, 413 too large, 422 does not
  * validate, 429 too many attempts or listeners (with retry-after), 503 cannot be answered in time.
  */
+import type { Explanation } from "../http/explanation.ts";
 import type { TrafficRow } from "../traffic/record.ts";
 
 export type Role = "viewer" | "editor" | "admin";
@@ -382,6 +384,25 @@ export interface TrafficRecords {
   records: TrafficRecord[];
 }
 
+/**
+ * What /admin/explain takes, as query parameters (`header` several times, `Name: value`) or as a JSON object
+ * (`headers`: an object or a list of lines). host is needed unless request_id names a recorded request.
+ */
+export const EXPLAIN_QUERY: readonly string[] = [
+  "host",
+  "path",
+  "method",
+  "scheme",
+  "client_ip",
+  "header",
+  "request_id",
+];
+
+/** What would become of a request now. With `request_id`: beside it the record of what became of it then. */
+export interface Explained extends Explanation {
+  record: TrafficRecord | null;
+}
+
 /** `by`: host, target, status or minute; without it one group of key "". */
 export interface TrafficStats {
   groups: {
@@ -490,6 +511,7 @@ export interface Schemas {
   ConfigDiff: ConfigDiff;
   RollbackRequest: RollbackRequest;
   TrafficRecords: TrafficRecords;
+  Explained: Explained;
   TrafficStats: TrafficStats;
   Sample: Sample;
   AuditEntries: AuditEntries;

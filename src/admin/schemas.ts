@@ -1,5 +1,6 @@
 /** The types of `api.ts` as schemas, for the OpenAPI document and for tests that hold real answers against them. */
 import * as z from "zod";
+import { ERROR_STATUS, type ErrorCode } from "../http/refusal.ts";
 import type * as api from "./api.ts";
 
 const counts = z.record(z.string(), z.number());
@@ -235,6 +236,28 @@ export const SCHEMAS = {
   ConfigDiff: z.strictObject({ id: z.string(), diff: z.array(diffLine) }),
   RollbackRequest: z.strictObject({ id: z.string() }),
   TrafficRecords: z.strictObject({ records: z.array(trafficRecord) }),
+  Explained: z.strictObject({
+    outcome: z.enum(["forward", "refuse", "answer"]),
+    status: z.int().nullable(),
+    code: z.enum(Object.keys(ERROR_STATUS) as ErrorCode[]).nullable(),
+    message: z.string().nullable(),
+    domain: z.string().nullable(),
+    route: z.string().nullable(),
+    target: z.string().nullable(),
+    steps: z.array(z.strictObject({
+      step: z.string(),
+      outcome: z.enum(["passed", "refused", "answered", "chose"]),
+      summary: z.string(),
+      details: z.record(z.string(), z.unknown()).optional(),
+    })),
+    upstream: z.strictObject({
+      target: z.string(),
+      url: z.string(),
+      method: z.string(),
+      headers: z.array(z.tuple([z.string(), z.string()])),
+    }).nullable(),
+    record: trafficRecord.nullable(),
+  }),
   TrafficStats: z.strictObject({
     groups: z.array(z.strictObject({
       key: z.string(),

@@ -2,6 +2,7 @@
 import type { BalancedTarget } from "../balancing/balancer.ts";
 import type { LoadOptions } from "../config/load.ts";
 import type { Config, LoggingConfig, LogLevel } from "../config/model.ts";
+import type { ExplainQuestion, Explanation } from "../http/explanation.ts";
 import type { FamilySnapshot } from "../metrics/mod.ts";
 import type { TrafficFilter } from "../traffic/filter.ts";
 import type { StatsGroup, StatsKey, TrafficSource } from "../traffic/reader.ts";
@@ -29,6 +30,8 @@ export interface AdminSource {
   /** A token that nobody has was shown. */
   countFailedAttempt(): void;
   askTraffic(logging: LoggingConfig, question: TrafficQuestion): Promise<TrafficAnswer>;
+  /** What would become of a request under the configuration in use. @throws Error if no proxy thread can say */
+  explain(question: ExplainQuestion): Promise<Explanation>;
   /** Sends records as they are written, or some of them; null: none. There is one listener at a time. */
   tapTraffic(listener: TrafficListener | null): void;
 }

@@ -9,6 +9,7 @@ const HELP =
 Usage:
   dispa [run] [flags]          start the proxy
   dispa validate [flags]       check the configuration without starting anything
+  dispa explain [flags]        say why a request would go where it goes, without sending it
   dispa traffic <command>      ask the traffic log: query, stats, tail, prune
   dispa healthcheck [flags]    exit 0 if a running proxy is healthy, 1 if not
   dispa --version | --help     "dispa <command> --help" tells more about one command
@@ -30,10 +31,11 @@ Examples:
   dispa -c config/config.toml
   dispa run -b 127.0.0.1:9000 -w 2 --log-format json
   dispa validate -c config/config.toml --strict
+  dispa explain --host example.com --path /api/users
   curl -H 'Host: example.com' http://localhost:8080/
 `;
 
-const COMMANDS = ["run", "validate", "traffic", "healthcheck", "help"];
+const COMMANDS = ["run", "validate", "explain", "traffic", "healthcheck", "help"];
 
 /** @param args without the program's name */
 export async function main(args: string[]): Promise<number> {
@@ -74,6 +76,8 @@ async function dispatch(args: string[]): Promise<number> {
   switch (first) {
     case "validate":
       return await (await import("./validate.ts")).validate(rest);
+    case "explain":
+      return await (await import("./explain.ts")).explain(rest);
     case "healthcheck":
       return await (await import("./healthcheck.ts")).healthcheck(rest);
     case "traffic":

@@ -65,6 +65,11 @@ export class RequestMetrics {
     this.#duration.observe(durationMs / 1000);
   }
 
+  /** Counts a request that a security step refused. @param kind one of a fixed set: `DenialKind` */
+  denied(kind: string): void {
+    this.#cells.add(this.#cells.counter(FAMILIES.securityDenied, [kind]), 1);
+  }
+
   /** The counters of one target, the same object for the same name. Beyond 1,000 names it is that of `other`. */
   target(name: string): TargetMetrics {
     let target = this.#targets.get(name);

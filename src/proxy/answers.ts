@@ -32,7 +32,7 @@ export function refusalResponse(
 }
 
 /** Statuses whose messages have no body (RFC 9110 section 6.4.1). */
-function hasNoBody(status: number): boolean {
+export function hasNoBody(status: number): boolean {
   return status === 204 || status === 205 || status === 304;
 }
 

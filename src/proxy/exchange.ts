@@ -55,6 +55,8 @@ export class Exchange implements RequestMessage, BodyObserver {
   code: ErrorCode | null = null;
   errorMessage: string | null = null;
   finished = false;
+  /** Whether the upstream's body is thrown away because something else is sent in its place. */
+  bodyDropped = false;
   /** Whether the client's leaving is already listened for. */
   watched = false;
   /** Told of every decision; null unless somebody has asked why. */

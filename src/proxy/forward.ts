@@ -1,16 +1,32 @@
-/** Tries targets until one takes the request; only what cannot have been acted on is tried again. */
-import type { BalancedTarget } from "../balancing/balancer.ts";
+/** The attempts to get an answer: a target is chosen, asked, and if it fails perhaps another one. */
+import type { BalancedTarget, Balancer, Candidate, NoTarget } from "../balancing/balancer.ts";
+import { circuitName } from "../balancing/circuit_table.ts";
+import { TargetState } from "../balancing/target_table.ts";
+import type { NotQueued } from "../balancing/wait_queue.ts";
+import type { TargetConfig } from "../config/model.ts";
 import type { Refusal } from "../http/refusal.ts";
 import type { RequestMetrics } from "../metrics/mod.ts";
-import { UpstreamError, type UpstreamResponse } from "../upstream/transport.ts";
+import type { AttemptFailure } from "../retry/policy.ts";
+import { ReplayBody, ReplayMemory } from "../retry/replay_body.ts";
+import { AbortHandle, UpstreamError, type UpstreamResponse } from "../upstream/transport.ts";
 import type { Exchange } from "./exchange.ts";
 import { hasBody } from "./receive.ts";
 
-/** Targets tried for one request at the most. */
-const MAX_ATTEMPTS = 3;
+/** A request on its way: what its attempts share. */
+interface Attempts {
+  readonly exchange: Exchange;
+  readonly balancer: Balancer;
+  /** Null: there is no body, or it can be sent once only. */
+  readonly body: ReplayBody | null;
+  /** Slots that failed; none of them is asked again while there is another. */
+  tried: Set<number> | undefined;
+  /** Of the attempt under way, from 1. */
+  number: number;
+}
 
 export class Forwarder {
   readonly #metrics: RequestMetrics;
+  readonly #memory = new ReplayMemory();
 
   constructor(metrics: RequestMetrics) {
     this.#metrics = metrics;
@@ -21,33 +37,132 @@ export class Forwarder {
    * target stays counted as in use until `release`.
    */
   async forward(exchange: Exchange): Promise<UpstreamResponse | Refusal> {
-    const { balancer } = exchange.snapshot;
-    let tried: Set<number> | undefined;
-    let fault: Refusal = {
-      code: "no_target",
-      message: "Service unavailable: no healthy target, see /health on the health port",
+    exchange.snapshot.retryBudget?.request();
+    const attempts: Attempts = {
+      exchange,
+      balancer: balancerOf(exchange),
+      body: this.#replayBody(exchange),
+      tried: undefined,
+      number: 1,
     };
-    for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
-      const target = balancer.acquire(exchange.clientIp, tried);
-      if (target === null) break;
-      exchange.upstream = target;
-      exchange.targetName = target.config.name;
-      exchange.retries = attempt - 1;
-      try {
-        const response = await this.#send(exchange, target);
-        exchange.upstreamMs = performance.now() - exchange.upstreamStartedMs;
-        this.#metrics.target(target.config.name).finished(response.status);
-        return response;
-      } catch (error) {
-        if (!(error instanceof UpstreamError)) throw error;
-        this.#metrics.target(target.config.name).error(error.code);
-        fault = error;
-        if (error.sent || exchange.abort.aborted) break;
-        this.release(exchange);
-        (tried ??= new Set()).add(target.slot);
-      }
+    const found = attempts.balancer.acquireOrWait(exchange.clientIp, undefined, exchange.abort);
+    const first = found instanceof Promise ? await found : found;
+    if (typeof first === "string") {
+      attempts.body?.abandon(new Error("no target takes the request"));
+      return this.#noTarget(first);
     }
-    return fault;
+    return await this.#attempt(attempts, first);
+  }
+
+  async #attempt(attempts: Attempts, target: BalancedTarget): Promise<UpstreamResponse | Refusal> {
+    const { exchange, body } = attempts;
+    exchange.upstream = target;
+    exchange.targetName = target.config.name;
+    exchange.retries = attempts.number - 1;
+    try {
+      const response = await this.#send(attempts, target);
+      exchange.upstreamMs = performance.now() - exchange.upstreamStartedMs;
+      this.#answered(exchange, target, response.status);
+      if (exchange.snapshot.retry.triesAgainOn(response.status)) {
+        const next = await this.#next(attempts, target, response);
+        if (next !== null) {
+          await dropBody(exchange, response);
+          return await this.#again(attempts, target, next, "status");
+        }
+      }
+      body?.settle();
+      return response;
+    } catch (error) {
+      if (!(error instanceof UpstreamError)) throw error;
+      this.#failed(exchange, target, error);
+      const next = exchange.abort.aborted ? null : await this.#next(attempts, target, error);
+      if (next !== null) return await this.#again(attempts, target, next, error.code);
+      body?.abandon(error);
+      return error;
+    }
+  }
+
+  #again(
+    attempts: Attempts,
+    failed: BalancedTarget,
+    next: BalancedTarget,
+    cause: string,
+  ): Promise<UpstreamResponse | Refusal> {
+    const { exchange } = attempts;
+    this.#metrics.retried(cause);
+    exchange.trace?.add(
+      "retry",
+      "chose",
+      `${failed.config.name} failed (${cause}), next is ${next.config.name}`,
+    );
+    // What the failed attempt had sent of it is sent again.
+    exchange.requestSize = 0;
+    attempts.number++;
+    return this.#attempt(attempts, next);
+  }
+
+  /** The target of the next attempt, counted in and the failed one counted out; null: there is none. */
+  async #next(
+    attempts: Attempts,
+    failed: BalancedTarget,
+    failure: AttemptFailure,
+  ): Promise<BalancedTarget | null> {
+    const { exchange, balancer, body } = attempts;
+    const { retry, retryBudget } = exchange.snapshot;
+    const verdict = retry.shouldRetry({
+      method: exchange.method,
+      attempt: attempts.number,
+      failure,
+      bodyReplayable: body?.isReplayable ?? !hasBody(exchange),
+      elapsedMs: performance.now() - exchange.startedMs,
+    });
+    if (!verdict.retry) {
+      if (verdict.why !== "cause") this.#metrics.retryRefused(verdict.why);
+      return null;
+    }
+    if (retry.hasBudget && retryBudget !== null && !retryBudget.tryRetry()) {
+      this.#metrics.retryRefused("budget");
+      return null;
+    }
+    if (verdict.delayMs > 0 && !await pause(verdict.delayMs, exchange.abort)) return null;
+    const tried = attempts.tried ??= new Set();
+    tried.add(failed.slot);
+    const next = balancer.acquire(exchange.clientIp, tried) ??
+      (retry.allowsSameTarget ? balancer.acquire(exchange.clientIp) : null);
+    if (next !== null) balancer.release(failed);
+    return next;
+  }
+
+  #noTarget(why: NoTarget | NotQueued): Refusal {
+    switch (why) {
+      case "no_target":
+      case "tried":
+        return NO_TARGET;
+      case "cancelled":
+        return { code: "client_gone", message: "the client left while it waited for a target" };
+      case "full":
+      case "queue_full":
+      case "queue_timeout":
+        this.#metrics.waitRefused(why);
+        return OVERLOADED;
+    }
+  }
+
+  #answered({ snapshot, upstreamStartedMs }: Exchange, target: BalancedTarget, status: number): void {
+    this.#metrics.target(target.config.name).finished(status);
+    const { breaker } = snapshot;
+    breaker?.report(target, breaker.outcomeOfStatus(status), performance.now() - upstreamStartedMs);
+  }
+
+  #failed({ snapshot, upstreamStartedMs }: Exchange, target: BalancedTarget, error: UpstreamError): void {
+    this.#metrics.target(target.config.name).error(error.code);
+    const { breaker } = snapshot;
+    breaker?.report(target, breaker.outcomeOfError(error.code), performance.now() - upstreamStartedMs);
+  }
+
+  /** The body of an answer has broken off after its header was passed on. */
+  bodyFailed(exchange: Exchange, error: UpstreamError): void {
+    if (exchange.upstream !== null) this.#failed(exchange, exchange.upstream, error);
   }
 
   /** Counts the exchange's target out; once more does nothing. */
@@ -58,24 +173,147 @@ export class Forwarder {
     snapshot.balancer.release(upstream);
   }
 
-  #send(exchange: Exchange, target: BalancedTarget): Promise<UpstreamResponse> {
+  /**
+   * Which target would get the exchange now, with nothing counted and no turn taken, told to its trace; or the
+   * refusal where none would.
+   */
+  foresee(exchange: Exchange): TargetConfig | Refusal {
+    const balancer = balancerOf(exchange);
+    const candidates = balancer.candidates().map(shownCandidate);
+    const pick = balancer.peek(exchange.clientIp);
+    if (pick === null) {
+      const why = balancer.whyNone();
+      exchange.trace?.add("target", "refused", "no target takes requests now", { candidates, why });
+      return why === "full" ? OVERLOADED : NO_TARGET;
+    }
+    const { balancing } = exchange.snapshot.config.targets;
+    const policy = balancing.stickySessions ? "sticky sessions" : balancing.type;
+    const { name } = pick.target.config;
+    const summary = pick.byChance
+      ? `${name} by lot among ${candidates.length} (${policy}), the next request may go to another`
+      : `${name} by ${policy} among ${candidates.length}`;
+    exchange.trace?.add("target", "chose", summary, { policy, by_chance: pick.byChance, candidates });
+    return pick.target.config;
+  }
+
+  #replayBody(exchange: Exchange): ReplayBody | null {
+    const { request, fields, snapshot, method } = exchange;
+    const length = fields.contentLength === null ? null : Number(fields.contentLength);
+    if (!snapshot.retry.keepsBody(method, length) || !hasBody(exchange) || request.body === null) return null;
+    const { maxBodyBytes } = snapshot.config.retry;
+    return new ReplayBody({ source: request.body, maxBytes: maxBodyBytes, memory: this.#memory });
+  }
+
+  #send({ exchange, body }: Attempts, target: BalancedTarget): Promise<UpstreamResponse> {
     const { snapshot, fields, request } = exchange;
-    const { config } = snapshot;
+    const { config, retry } = snapshot;
     exchange.upstreamStartedMs = performance.now();
-    return snapshot.transports.for(target.config).send({
+    const attemptMs = retry.attemptTimeoutMs(exchange.upstreamStartedMs - exchange.startedMs);
+    const limit = attemptMs === null ? null : new AttemptLimit(exchange.abort, target.config, attemptMs);
+    const response = snapshot.transports.for(target.config).send({
       target: target.config,
       method: exchange.method,
       path: target.config.basePath + exchange.target,
       headers: exchange.headers,
-      body: hasBody(exchange) ? request.body : null,
+      body: body !== null ? body.stream() : hasBody(exchange) ? request.body : null,
       bodyLength: fields.contentLength === null ? null : Number(fields.contentLength),
-      // Both bodies go between Deno.serve and the transport as they are: nobody else keeps their chunks.
-      giveChunks: true,
+      // Both bodies go between Deno.serve and the transport as they are: nobody else keeps their chunks, but
+      // for those that may have to be sent again.
+      giveChunks: body === null,
       lendChunks: true,
-      abort: exchange.abort,
+      abort: limit?.abort ?? exchange.abort,
       observer: exchange,
       connectTimeoutMs: config.httpClient.connectTimeoutMs,
       timeoutMs: target.config.timeoutMs ?? config.server.requestTimeoutMs,
     });
+    return limit === null ? response : response.finally(() => limit.end());
+  }
+}
+
+const NO_TARGET: Refusal = {
+  code: "no_target",
+  message: "Service unavailable: no healthy target, see /health on the health port",
+};
+const OVERLOADED: Refusal = {
+  code: "overloaded",
+  message: "Service unavailable: every target has as many requests as it may have",
+  headers: ["retry-after", "1"],
+};
+
+function balancerOf({ snapshot }: Exchange): Balancer {
+  return snapshot.balancer;
+}
+
+/** Where the request goes, as a URL; its path and query are byte for byte what is sent. */
+export function upstreamUrl(
+  exchange: Exchange,
+  { protocol, hostname, port, basePath }: TargetConfig,
+): string {
+  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
+  return `${protocol}://${host}:${port}${basePath}${exchange.target}`;
+}
+
+function shownCandidate({ target, state, circuit, active, weight, unusable }: Candidate) {
+  const health = state === TargetState.Healthy
+    ? "healthy"
+    : state === TargetState.Unhealthy
+    ? "unhealthy"
+    : "unknown";
+  return {
+    target: target.config.name,
+    health,
+    circuit: circuitName(circuit),
+    weight,
+    active,
+    usable: unusable === null,
+    ...(unusable !== null && { why: unusable }),
+  };
+}
+
+/** The body of an answer that the client does not get. */
+export async function dropBody(exchange: Exchange, response: UpstreamResponse): Promise<void> {
+  const { body } = response;
+  response.body = null;
+  if (!(body instanceof ReadableStream)) return;
+  exchange.bodyDropped = true;
+  try {
+    await body.cancel();
+  } finally {
+    exchange.bodyDropped = false;
+  }
+}
+
+/** @returns false if the exchange was given up meanwhile */
+function pause(delayMs: number, abort: AbortHandle): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => {
+      abort.onabort = null;
+      resolve(true);
+    }, delayMs);
+    abort.onabort = () => {
+      clearTimeout(timer);
+      resolve(false);
+    };
+  });
+}
+
+/** Gives one attempt up that takes too long for its header, and passes on that the exchange is given up. */
+class AttemptLimit {
+  readonly abort = new AbortHandle();
+  readonly #timer: ReturnType<typeof setTimeout>;
+
+  constructor(exchange: AbortHandle, target: TargetConfig, timeoutMs: number) {
+    exchange.onabort = (reason) => this.abort.abort(reason);
+    if (exchange.aborted) this.abort.aborted = true;
+    this.#timer = setTimeout(() => {
+      const message = `target "${target.name}" sent no response header within ${Math.round(timeoutMs)} ms ` +
+        `(retry.per_try_timeout)`;
+      this.abort.abort(new UpstreamError("upstream_timeout", message, true));
+    }, timeoutMs);
+  }
+
+  /** The header is there, or the attempt has failed. */
+  end(): void {
+    clearTimeout(this.#timer);
   }
 }

@@ -6,6 +6,7 @@
  * A step either lets the exchange pass or ends it with a refusal or an answer, which the proxy sends itself.
  * Whatever happens, `#finish` runs exactly once for each request.
  */
+import type { ExplainQuestion, Explanation } from "../http/explanation.ts";
 import type { LocalAnswer } from "../http/message.ts";
 import { ERROR_STATUS, type Refusal } from "../http/refusal.ts";
 import type { RequestMetrics } from "../metrics/mod.ts";
@@ -14,13 +15,15 @@ import type { RecordBuffer } from "../traffic/buffer.ts";
 import { UpstreamError, type UpstreamResponse } from "../upstream/transport.ts";
 import { localResponse, refusalResponse, upstreamResponse } from "./answers.ts";
 import { Exchange } from "./exchange.ts";
+import { explain } from "./explain.ts";
 import { Forwarder } from "./forward.ts";
 import { clientRequestId, readFields } from "./headers.ts";
 import { Authorities, receive } from "./receive.ts";
 import { recordOf } from "./record.ts";
+import { changeResponse } from "./response.ts";
 import { RequestIds } from "./request_id.ts";
 import type { Snapshot } from "./snapshot.ts";
-import { isRefusal } from "./steps.ts";
+import { isRefusal, runSteps } from "./steps.ts";
 
 export interface HandlerOptions {
   snapshot: Snapshot;
@@ -86,16 +89,17 @@ export class ProxyHandler {
     try {
       const refusal = receive(exchange, this.#authorities, listener.port);
       if (refusal !== null) return this.#refuse(exchange, refusal);
-      for (const step of snapshot.steps) {
-        let ending = step.run(exchange);
-        if (ending instanceof Promise) ending = await ending;
-        if (ending !== null) {
-          return isRefusal(ending) ? this.#refuse(exchange, ending) : this.#answer(exchange, ending);
-        }
+      let end = runSteps(exchange);
+      if (end instanceof Promise) end = await end;
+      if (end !== null) {
+        const { ending } = end;
+        return isRefusal(ending) ? this.#refuse(exchange, ending) : this.#answer(exchange, ending);
       }
       const outcome = await this.#forwarder.forward(exchange);
       if (isRefusal(outcome)) return this.#refuse(exchange, outcome);
-      return this.#respond(exchange, outcome);
+      const change = snapshot.responseChain === null ? null : await changeResponse(exchange, outcome);
+      if (change === null) return this.#respond(exchange, outcome);
+      return isRefusal(change) ? this.#refuse(exchange, change) : this.#answer(exchange, change);
     } catch (fault) {
       this.#log("error", "request failed inside the proxy", {
         request_id: exchange.requestId,
@@ -106,6 +110,11 @@ export class ProxyHandler {
         message: "Internal error: see the log for this request id",
       });
     }
+  }
+
+  /** What would become of a request, without sending it anywhere or leaving a mark. */
+  explain(question: ExplainQuestion): Promise<Explanation> {
+    return explain(this.snapshot, this.#forwarder, question);
   }
 
   #begin(exchange: Exchange): void {
@@ -157,6 +166,7 @@ export class ProxyHandler {
 
   #refuse(exchange: Exchange, refusal: Refusal): Response {
     const { response, size } = refusalResponse(refusal, exchange);
+    if (refusal.denial !== undefined) this.#metrics.denied(refusal.denial);
     exchange.status = ERROR_STATUS[refusal.code];
     exchange.code = refusal.code;
     exchange.errorMessage = `${refusal.code}: ${refusal.message}`;
@@ -166,10 +176,12 @@ export class ProxyHandler {
   }
 
   readonly #onBodyEnd = (exchange: Exchange, error: UpstreamError | null): void => {
+    // The client gets another answer in its place.
+    if (exchange.bodyDropped) return;
     if (error !== null) {
       exchange.code = error.code;
       exchange.errorMessage = `${error.code}: ${error.message}`;
-      if (exchange.upstream !== null) this.#metrics.target(exchange.upstream.config.name).error(error.code);
+      this.#forwarder.bodyFailed(exchange, error);
     }
     this.#finish(exchange);
   };

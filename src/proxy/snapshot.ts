@@ -3,12 +3,20 @@ import type { BalancedTarget, Balancer } from "../balancing/balancer.ts";
 import { BalancerSet, type Rotations } from "../balancing/groups.ts";
 import type { ActiveCounts, TargetTable } from "../balancing/target_table.ts";
 import type { Config } from "../config/model.ts";
+import { CircuitBreaker, type CircuitChange } from "../health/circuit_breaker.ts";
+import type { PluginMetrics } from "../metrics/mod.ts";
+import { buildPlugins, type Chain, type PluginSet } from "../plugins/mod.ts";
 import type { TransportSet } from "../upstream/transports.ts";
+import { RetryBudget } from "../retry/budget.ts";
+import { RetryPolicy } from "../retry/policy.ts";
+import { accessStep } from "../security/access.ts";
+import { TrustedPeers } from "../security/client_address.ts";
+import { type RateLimitStep as RateLimit, rateLimitStep } from "../security/rate_limit.ts";
 import { DomainTable } from "./domains.ts";
 import type { Origin } from "./exchange.ts";
 import type { RequestFields } from "./headers.ts";
-import { DomainStep, type Step } from "./steps.ts";
-import { isTrustedPeer } from "./trusted_peer.ts";
+import { AccessStep, RateLimitStep } from "./security_steps.ts";
+import { DomainStep, PluginStep, type Step } from "./steps.ts";
 
 /** What the control thread posts for a new generation: plain data. */
 export interface SnapshotSpec {
@@ -25,6 +33,9 @@ export interface SnapshotSpec {
 export interface SnapshotContext {
   table: TargetTable;
   counts: ActiveCounts;
+  pluginMetrics: PluginMetrics;
+  /** A target's circuit has changed through a request of this thread. */
+  circuitChanged: (change: CircuitChange) => void;
   log: (
     level: "debug" | "info" | "warn" | "error",
     message: string,
@@ -38,11 +49,27 @@ export class Snapshot {
   readonly balancers: BalancerSet;
   /** Over all targets. */
   readonly balancer: Balancer;
+  /** Null: targets are not judged by how their requests end. */
+  readonly breaker: CircuitBreaker | null;
+  readonly retry: RetryPolicy;
+  /** Null without `[retry]`. */
+  readonly retryBudget: RetryBudget | null;
+  /** What a request goes through before it is forwarded. */
   readonly steps: readonly Step[];
+  /** Plugins that see every answer of an upstream or a rule; null where there are none. */
+  readonly responseChain: Chain | null;
+  readonly #plugins: PluginSet;
+  readonly #rateLimit: RateLimit | null;
+  readonly #peers: TrustedPeers;
   #inFlight = 0;
   #retired: (() => void) | null = null;
 
-  private constructor(spec: SnapshotSpec, context: SnapshotContext, readonly transports: TransportSet) {
+  private constructor(
+    spec: SnapshotSpec,
+    context: SnapshotContext,
+    readonly transports: TransportSet,
+    plugins: PluginSet,
+  ) {
     const { config } = spec;
     this.generation = spec.generation;
     this.config = config;
@@ -54,18 +81,40 @@ export class Snapshot {
       own: context.counts,
     });
     this.balancer = this.balancers.all;
-    this.steps = [new DomainStep(new DomainTable(config.domains))];
+    const { circuitBreaker } = config.targets;
+    this.breaker = circuitBreaker.enabled
+      ? new CircuitBreaker({ table: context.table, config: circuitBreaker, changed: context.circuitChanged })
+      : null;
+    this.retry = new RetryPolicy(config.retry);
+    const budget = spec.shared[RETRY_BUDGET_KEY];
+    this.retryBudget = budget === undefined ? null : new RetryBudget(budget, config.retry.budget);
+    this.#plugins = plugins;
+    this.responseChain = plugins.responseChain;
+    const rateLimit = rateLimitStep(config.security, spec.shared[RATE_LIMIT_KEY] ?? null, context.log);
+    this.#rateLimit = rateLimit;
+    this.#peers = new TrustedPeers(config.security);
+    this.steps = compileSteps(config, { plugins, rateLimit });
   }
 
   /** @throws Error if a part of the configuration cannot be made, e.g. a plugin's module not be loaded */
-  static build(spec: SnapshotSpec, context: SnapshotContext, transports: TransportSet): Promise<Snapshot> {
-    return Promise.resolve(new Snapshot(spec, context, transports));
+  static async build(
+    spec: SnapshotSpec,
+    context: SnapshotContext,
+    transports: TransportSet,
+  ): Promise<Snapshot> {
+    const plugins = await buildPlugins(spec.config.plugins, {
+      shared: (name) => spec.shared[pluginKey(name)] ?? null,
+      log: context.log,
+      metrics: context.pluginMetrics,
+    });
+    return new Snapshot(spec, context, transports, plugins);
   }
 
   /** Where a request comes from, as far as this configuration believes it. */
-  originOf(peerIp: string, scheme: Origin["scheme"], _fields: RequestFields): Origin {
-    const trusted = this.config.security.accessControl.trustProxyHeaders && isTrustedPeer(peerIp);
-    return { peerIp, clientIp: peerIp, trusted, scheme };
+  originOf(peerIp: string, scheme: Origin["scheme"], { forwardedFor }: RequestFields): Origin {
+    const trusted = this.#peers.trusts(peerIp);
+    const clientIp = forwardedFor === null ? peerIp : this.#peers.clientAddress(peerIp, forwardedFor);
+    return { peerIp, clientIp, trusted, scheme };
   }
 
   /** An exchange uses this generation from now on. */
@@ -78,11 +127,41 @@ export class Snapshot {
     if (--this.#inFlight === 0) this.#retired?.();
   }
 
-  /** No new exchange comes: resolves when the last one has ended. */
-  retire(): Promise<void> {
-    return new Promise((resolve) => {
+  /** No new exchange comes: ends what this generation has started when the last one has ended. */
+  async retire(): Promise<void> {
+    await new Promise<void>((resolve) => {
       if (this.#inFlight === 0) resolve();
       else this.#retired = resolve;
     });
+    await Promise.all([this.#plugins.dispose(), this.#rateLimit?.close()]);
   }
+}
+
+/** Name of a plugin's memory in `SnapshotSpec.shared`. */
+export function pluginKey(name: string): string {
+  return `plugin:${name}`;
+}
+
+/** Name of the retry budget's memory in `SnapshotSpec.shared`. */
+export const RETRY_BUDGET_KEY = "retry_budget";
+
+/** Name of the rate limit's memory in `SnapshotSpec.shared`. */
+export const RATE_LIMIT_KEY = "rate_limit";
+
+/** The way of a request (DESIGN 6): only what the configuration asks for. */
+function compileSteps(
+  config: Config,
+  parts: { plugins: PluginSet; rateLimit: RateLimit | null },
+): Step[] {
+  const access = accessStep(config.security);
+  const { requestChain } = parts.plugins;
+  const plugins = requestChain === null ? null : new PluginStep("plugins", requestChain);
+  const isFirst = config.plugins.applyBeforeDomainMatch;
+  return [
+    access === null ? null : new AccessStep(access),
+    parts.rateLimit === null ? null : new RateLimitStep(parts.rateLimit),
+    isFirst ? plugins : null,
+    new DomainStep(new DomainTable(config.domains)),
+    isFirst ? null : plugins,
+  ].filter((step) => step !== null);
 }

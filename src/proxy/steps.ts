@@ -4,6 +4,7 @@
  */
 import type { LocalAnswer } from "../http/message.ts";
 import type { Refusal } from "../http/refusal.ts";
+import type { Chain, PluginOutcome } from "../plugins/mod.ts";
 import type { DomainTable } from "./domains.ts";
 import type { Exchange } from "./exchange.ts";
 
@@ -14,6 +15,29 @@ export interface Step {
   readonly name: string;
   /** Null lets the exchange pass. Only a step that has to wait gives a promise. */
   run(exchange: Exchange): Ending | null | Promise<Ending | null>;
+}
+
+/** How and where an exchange has ended. */
+export interface StepEnding {
+  step: string;
+  ending: Ending;
+}
+
+/** Runs the steps one after the other until one ends the exchange; null if none does. */
+export function runSteps(exchange: Exchange, first = 0): StepEnding | null | Promise<StepEnding | null> {
+  const { steps } = exchange.snapshot;
+  for (let index = first; index < steps.length; index++) {
+    const { name } = steps[index];
+    const ending = steps[index].run(exchange);
+    if (ending === null) continue;
+    if (ending instanceof Promise) {
+      return ending.then((late) =>
+        late === null ? runSteps(exchange, index + 1) : { step: name, ending: late }
+      );
+    }
+    return { step: name, ending };
+  }
+  return null;
 }
 
 export function isRefusal(ending: object): ending is Refusal {
@@ -39,4 +63,24 @@ export class DomainStep implements Step {
     }
     return { code: "domain_not_found", message: "Domain not found" };
   }
+}
+
+/** Plugins that run before or after the domain check, or for one route. */
+export class PluginStep implements Step {
+  readonly #chain: Chain;
+
+  constructor(readonly name: string, chain: Chain) {
+    this.#chain = chain;
+  }
+
+  run(exchange: Exchange): Ending | null | Promise<Ending | null> {
+    const outcome = this.#chain.runRequest(exchange, exchange.trace?.pluginsOf(this.name));
+    return outcome instanceof Promise ? outcome.then(pluginEnding) : pluginEnding(outcome);
+  }
+}
+
+/** What a plugin's outcome means for the exchange. */
+export function pluginEnding(outcome: PluginOutcome): Ending | null {
+  if (outcome === null) return null;
+  return outcome.kind === "answer" ? outcome.answer : outcome.refusal;
 }

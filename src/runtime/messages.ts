@@ -1,6 +1,7 @@
 /** Every message between threads. They carry what is rare; what each request touches is in shared memory. */
 import type { TrafficAnswer, TrafficQuestion } from "../admin/source.ts";
 import type { LoggingConfig, LogLevel } from "../config/model.ts";
+import type { ExplainQuestion, Explanation } from "../http/explanation.ts";
 import type { SeriesAnnouncement } from "../metrics/mod.ts";
 import type { SnapshotSpec } from "../proxy/snapshot.ts";
 import type { LogFields } from "./log.ts";
@@ -22,6 +23,8 @@ export type ToProxy =
   | { type: "commit"; generation: number }
   /** Another thread could not prepare it: forget it. */
   | { type: "discard"; generation: number }
+  /** Say what would become of a request; answered by `explained` with the same id. */
+  | { type: "explain"; id: number; question: ExplainQuestion }
   /** Close the listener, finish what is in flight, answer `drained`. */
   | { type: "drain" };
 
@@ -33,7 +36,13 @@ export type FromProxy =
   | { type: "refused"; generation: number; reason: "bind" | "internal"; message: string }
   | { type: "committed"; generation: number }
   | { type: "drained" }
+  | Explained
   | SharedFromThread;
+
+/** Answer to `explain`. */
+export type Explained =
+  | { type: "explained"; id: number; explanation: Explanation }
+  | { type: "not_explained"; id: number; message: string };
 
 /** Control thread to writer thread. */
 export type ToWriter =

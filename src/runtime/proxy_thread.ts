@@ -4,7 +4,9 @@
  */
 import { TargetTable } from "../balancing/target_table.ts";
 import type { Config } from "../config/model.ts";
-import { bucketBounds, MetricCells, RequestMetrics } from "../metrics/mod.ts";
+import { circuitLine } from "../health/circuit_breaker.ts";
+import type { ExplainQuestion, Explanation } from "../http/explanation.ts";
+import { bucketBounds, MetricCells, PluginMetrics, RequestMetrics } from "../metrics/mod.ts";
 import { ProxyHandler } from "../proxy/handler.ts";
 import { Listener } from "../proxy/listener.ts";
 import { Snapshot, type SnapshotContext, type SnapshotSpec } from "../proxy/snapshot.ts";
@@ -43,7 +45,12 @@ class ProxyThread {
   #records: RecordBuffer | null = null;
   #lastFlushMs = 0;
 
-  private constructor(start: Start, context: SnapshotContext, snapshot: Snapshot, cells: MetricCells) {
+  private constructor(
+    start: Start,
+    context: SnapshotContext,
+    snapshot: Snapshot,
+    { cells, metrics }: { cells: MetricCells; metrics: RequestMetrics },
+  ) {
     const { blocks } = start;
     this.#thread = start.thread;
     this.#context = context;
@@ -53,7 +60,7 @@ class ProxyThread {
     this.#handler = new ProxyHandler({
       snapshot,
       worker: start.thread,
-      metrics: new RequestMetrics(cells),
+      metrics,
       records: null,
       log: context.log,
     });
@@ -68,13 +75,23 @@ class ProxyThread {
       announce: (series) => post({ type: "series", series }),
       buckets: bucketBounds(spec.config.monitoring.histogramBucketsMs),
     });
+    const metrics = new RequestMetrics(cells);
+    const log: SnapshotContext["log"] = (level, message, fields) =>
+      post({ type: "log", level, message, fields });
     const context: SnapshotContext = {
       table: new TargetTable(blocks.targets),
       counts: new Int32Array(blocks.counts),
-      log: (level, message, fields) => post({ type: "log", level, message, fields }),
+      pluginMetrics: new PluginMetrics(cells),
+      circuitChanged: (change) => {
+        metrics.circuitChanged(change.target, change.to);
+        const { level, message, fields } = circuitLine(change);
+        log(level, message, fields);
+      },
+      log,
     };
     const transports = new TransportSet(spec.config.httpClient);
-    return new ProxyThread(start, context, await Snapshot.build(spec, context, transports), cells);
+    const snapshot = await Snapshot.build(spec, context, transports);
+    return new ProxyThread(start, context, snapshot, { cells, metrics });
   }
 
   #listen(config: Config): Listener {
@@ -97,6 +114,10 @@ class ProxyThread {
       this.#lastFlushMs = now;
       this.#records?.flush();
     }
+  }
+
+  explain(question: ExplainQuestion): Promise<Explanation> {
+    return this.#handler.explain(question);
   }
 
   /** @returns false if it was given up in the meantime */
@@ -220,6 +241,15 @@ scope.onmessage = async (event) => {
     case "discard":
       thread.discard();
       break;
+    case "explain": {
+      const { id, question } = message;
+      try {
+        post({ type: "explained", id, explanation: await thread.explain(question) });
+      } catch (fault) {
+        post({ type: "not_explained", id, message: failure(fault).message });
+      }
+      break;
+    }
     case "drain":
       await thread.drain();
       post({ type: "drained" });

@@ -3,10 +3,11 @@
  * when it dies.
  */
 import { TargetTable } from "../balancing/target_table.ts";
+import type { ExplainQuestion, Explanation } from "../http/explanation.ts";
 import type { MetricRegistry } from "../metrics/mod.ts";
 import type { SnapshotSpec } from "../proxy/snapshot.ts";
 import type { Log } from "./log.ts";
-import type { FromProxy, ToProxy } from "./messages.ts";
+import type { Explained, FromProxy, ToProxy } from "./messages.ts";
 import { allocateProxyBlocks, Heartbeats, type ProcessBlocks, type ProxyBlocks } from "./shared_memory.ts";
 import { Thread } from "./thread.ts";
 import { threadModule } from "./thread_module.ts";
@@ -47,6 +48,9 @@ export interface ProxyThreadsOptions {
   stalledAfterMs?: number;
 }
 
+/** A question about a request is answered within this time or not at all. */
+const EXPLAIN_TIMEOUT_MS = 5_000;
+
 /** One running thread and what has to be put right when it dies. */
 class ProxyThreadHandle {
   readonly blocks: ProxyBlocks;
@@ -56,6 +60,11 @@ class ProxyThreadHandle {
   /** In the metric registry; a thread that replaces another has one of its own. */
   readonly id: number;
   readonly #thread: Thread<ToProxy, FromProxy>;
+  #lastQuestion = 0;
+  readonly #questions = new Map<
+    number,
+    { resolve: (explanation: Explanation) => void; reject: (fault: Error) => void }
+  >();
   #waiting: { resolve: (message: FromProxy) => void; reject: (fault: Error) => void } | null = null;
 
   constructor(readonly index: number, id: number, options: {
@@ -69,14 +78,42 @@ class ProxyThreadHandle {
     this.#thread = new Thread(options.entry, `proxy-${index}`, {
       onMessage: (message: FromProxy) => {
         if (message.type === "series" || message.type === "log") options.onShared(this, message);
+        else if (message.type === "explained" || message.type === "not_explained") this.#explained(message);
         else this.#settle(message);
       },
       onDeath: (reason) => {
         this.#waiting?.reject(new ThreadFailure("internal", `proxy thread ${index} died: ${reason}`));
         this.#waiting = null;
+        for (const question of this.#questions.values()) question.reject(this.#unanswered(`died: ${reason}`));
         options.onDeath(this, reason);
       },
     });
+  }
+
+  /** Asks what would become of a request. @throws ThreadFailure if no answer comes */
+  explain(question: ExplainQuestion): Promise<Explanation> {
+    const id = ++this.#lastQuestion;
+    const { promise, resolve, reject } = Promise.withResolvers<Explanation>();
+    this.#questions.set(id, { resolve, reject });
+    this.post({ type: "explain", id, question });
+    const timer = setTimeout(
+      () => reject(this.#unanswered(`did not explain within ${EXPLAIN_TIMEOUT_MS} ms`)),
+      EXPLAIN_TIMEOUT_MS,
+    );
+    return promise.finally(() => {
+      clearTimeout(timer);
+      this.#questions.delete(id);
+    });
+  }
+
+  #explained(message: Explained): void {
+    const question = this.#questions.get(message.id);
+    if (message.type === "explained") question?.resolve(message.explanation);
+    else question?.reject(this.#unanswered(`cannot explain: ${message.message}`));
+  }
+
+  #unanswered(what: string): ThreadFailure {
+    return new ThreadFailure("internal", `proxy thread ${this.index} ${what}`);
   }
 
   #settle(message: FromProxy): void {
@@ -223,6 +260,12 @@ export class ProxyThreads {
       const port = this.#options.connectWriter();
       if (port !== null) handle.post({ type: "connect_writer", port }, [port]);
     }
+  }
+
+  /** What would become of a request, by the first thread that serves. @throws ThreadFailure */
+  explain(question: ExplainQuestion): Promise<Explanation> {
+    for (const handle of this.#threads.values()) if (handle.listening) return handle.explain(question);
+    throw new ThreadFailure("internal", "no proxy thread is running");
   }
 
   /** Lets every thread finish what is in flight; those that are not done in time are ended. */

@@ -34,7 +34,9 @@ import { ControlMetrics } from "./control_metrics.ts";
 import type { Log, Logger } from "./log.ts";
 import { LogWriter } from "./log_writer.ts";
 import { ProxyThreads } from "./proxy_threads.ts";
+import { SharedBlocks } from "./shared_blocks.ts";
 import { allocateProcessBlocks } from "./shared_memory.ts";
+import { sharedNeeds } from "./shared_needs.ts";
 import { TrafficQuestions } from "./traffic_questions.ts";
 
 /** The health and metrics ports finish what they answer, but nobody waits for them longer than this. */
@@ -82,6 +84,7 @@ export class Supervisor {
   readonly #questions = new TrafficQuestions();
   readonly #stopWatching = new AbortController();
   #config: Config;
+  #shared: SharedBlocks;
   /** The text that the configuration in use was made of. */
   #configText: string;
   #targets: BalancedTarget[] = [];
@@ -101,6 +104,7 @@ export class Supervisor {
 
   constructor(config: Config, options: SupervisorOptions) {
     this.#config = config;
+    this.#shared = new SharedBlocks(sharedNeeds(config));
     this.#configText = options.configText;
     this.#options = options;
     this.#log = options.logger.log;
@@ -186,7 +190,7 @@ export class Supervisor {
 
   async #startThreads(config: Config): Promise<void> {
     try {
-      await this.#threads.start(this.#spec(config, this.#generation, this.#targets));
+      await this.#threads.start(this.#spec(config, this.#generation, this.#targets, this.#shared));
     } catch (fault) {
       throw new BindFailure(
         `cannot listen on ${urlOf(config.server.bind)} (server.bind_address): ${messageOf(fault)}`,
@@ -194,8 +198,8 @@ export class Supervisor {
     }
   }
 
-  #spec(config: Config, generation: number, targets: BalancedTarget[]): SnapshotSpec {
-    return { generation, config, targets, rotations: this.#slots.rotations([]), shared: {} };
+  #spec(config: Config, generation: number, targets: BalancedTarget[], shared: SharedBlocks): SnapshotSpec {
+    return { generation, config, targets, rotations: this.#slots.rotations([]), shared: shared.buffers };
   }
 
   #openPorts(config: Config): Ports | null {
@@ -297,6 +301,7 @@ export class Supervisor {
       queuedBytes: () => new QueueGauge(this.#blocks.queue).queuedBytes(),
       countFailedAttempt: () => this.#metrics.adminRefused(),
       askTraffic: (logging, question) => this.#questions.ask(logging, question),
+      explain: (question) => this.#threads.explain(question),
       tapTraffic: (listener) =>
         this.#writer?.tap(
           listener === null ? null : { recordsPerSecond: LIVE_RECORDS_PER_SECOND, listener },
@@ -392,11 +397,12 @@ export class Supervisor {
     const old = this.#config;
     const targets = this.#slots.assign(config.targets.targets);
     this.#overrides.weigh(targets);
+    const shared = new SharedBlocks(sharedNeeds(config), this.#shared);
     const newPorts = portsDiffer(config, old) ? this.#openPorts(config) : this.#ports;
     const loggingChanged = JSON.stringify(config.logging) !== JSON.stringify(old.logging);
     try {
       if (loggingChanged && config.logging.enabled) await this.#applyLogging(config);
-      await this.#threads.change(this.#spec(config, this.#generation + 1, targets));
+      await this.#threads.change(this.#spec(config, this.#generation + 1, targets, shared));
     } catch (fault) {
       this.#overrides.weigh(this.#slots.assign(old.targets.targets));
       if (newPorts !== this.#ports) await this.#closePorts(newPorts);
@@ -405,6 +411,7 @@ export class Supervisor {
     }
     this.#generation++;
     this.#config = config;
+    this.#shared = shared;
     this.#targets = targets;
     this.#overrides.apply(targets);
     if (loggingChanged && !config.logging.enabled) await this.#stopLogging(config);

@@ -8,6 +8,7 @@ import type {
   ConfigHistory,
   ConfigJson,
   ConfigProblem,
+  Explained,
   Failure,
   FailureCode,
   LiveTrafficEvents,
@@ -71,6 +72,13 @@ export class ApiClient {
     this.#json("GET", `traffic?${queryString(query)}`, undefined, SEARCH_TIMEOUT_MS);
   trafficStats = (query: TrafficQuery & { by?: string }): Promise<TrafficStats> =>
     this.#json("GET", `traffic/stats?${queryString(query)}`, undefined, SEARCH_TIMEOUT_MS);
+
+  /** `header` holds lines of `Name: value`. */
+  explain({ header = "", ...question }: Record<string, string>): Promise<Explained> {
+    const lines = header.split("\n").map((line) => line.trim()).filter((line) => line !== "");
+    const query = [queryString(question), queryStrings("header", lines)].filter((part) => part !== "");
+    return this.#json("GET", `explain?${query.join("&")}`, undefined, SEARCH_TIMEOUT_MS);
+  }
 
   async config(): Promise<ConfigText> {
     const response = await this.#send("GET", "config", {});
@@ -170,4 +178,9 @@ function queryString(query: Record<string, string | undefined>): string {
     pair[1] !== undefined && pair[1].trim() !== ""
   );
   return new URLSearchParams(pairs.map(([name, value]) => [name, value.trim()])).toString();
+}
+
+/** One parameter for each value. */
+function queryStrings(name: string, values: readonly string[]): string {
+  return new URLSearchParams(values.map((value) => [name, value])).toString();
 }

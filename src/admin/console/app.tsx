@@ -5,6 +5,7 @@ import { useEffect, useRef } from "preact/hooks";
 import type { OverallStatus } from "../api.ts";
 import { Configuration } from "./config.tsx";
 import { faultText, useConsole } from "./context.ts";
+import { Explain } from "./explain.tsx";
 import { Login } from "./login.tsx";
 import { Overview } from "./overview.tsx";
 import { Plugins } from "./plugins.tsx";
@@ -17,6 +18,7 @@ const VIEWS = [
   { name: "overview", view: Overview },
   { name: "targets", view: Targets },
   { name: "traffic", view: Traffic },
+  { name: "explain", view: Explain },
   { name: "config", view: Configuration },
   { name: "plugins", view: Plugins },
 ] as const satisfies readonly { name: string; view: ComponentType }[];

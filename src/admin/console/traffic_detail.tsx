@@ -31,6 +31,11 @@ export function TrafficDetail({ record, onClose }: { record: TrafficRecord; onCl
       <Timings record={record} />
       <h3>{t("record.why")}</h3>
       <ol class="reasons">{reasons(record, t).map((reason) => <li key={reason}>{reason}</li>)}</ol>
+      <p>
+        <a href={`#/explain?request_id=${encodeURIComponent(record.request_id)}`} onClick={onClose}>
+          {t("explain.this")}
+        </a>
+      </p>
       <h3>{t("record.fields")}</h3>
       <dl class="facts">
         {facts.map(([name, value]) => (

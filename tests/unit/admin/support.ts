@@ -10,12 +10,31 @@ import { TOKEN_VARIABLES, Tokens } from "../../../src/admin/tokens.ts";
 import { SlotAllocator } from "../../../src/balancing/slots.ts";
 import { TargetTable } from "../../../src/balancing/target_table.ts";
 import { loadConfig } from "../../../src/config/mod.ts";
+import type { ExplainQuestion, Explanation } from "../../../src/http/explanation.ts";
 import type { FamilySnapshot } from "../../../src/metrics/mod.ts";
 
 export const TOKEN: Record<Role, string> = {
   viewer: "viewer-token-0123456789",
   editor: "editor-token-0123456789",
   admin: "admin-token-0123456789",
+};
+
+/** What every request is explained by. */
+export const EXPLANATION: Explanation = {
+  outcome: "forward",
+  status: null,
+  code: null,
+  message: null,
+  domain: "example.com",
+  route: null,
+  target: "one",
+  steps: [{ step: "domain", outcome: "passed", summary: "matched", details: { pattern: "example.com" } }],
+  upstream: {
+    target: "one",
+    url: "http://127.0.0.1:3001/",
+    method: "GET",
+    headers: [["host", "example.com"]],
+  },
 };
 
 export const CONFIG = `# kept by hand
@@ -60,6 +79,7 @@ export class AdminFixture implements AsyncDisposable {
   metrics: FamilySnapshot[] = [];
   listener: TrafficListener | null = null;
   failedAttempts = 0;
+  readonly explained: ExplainQuestion[] = [];
   generation = 1;
   admin!: AdminApp;
   source!: AdminSource;
@@ -138,6 +158,10 @@ export class AdminFixture implements AsyncDisposable {
         return Promise.resolve(
           question.kind === "stats" ? { kind: "stats", groups: [] } : { kind: "records", records: [] },
         );
+      },
+      explain(question) {
+        fixture.explained.push(question);
+        return Promise.resolve(EXPLANATION);
       },
       tapTraffic: (listener) => fixture.listener = listener,
     };

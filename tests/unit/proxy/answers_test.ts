@@ -22,6 +22,7 @@ Deno.test("the error codes and their status are what they were", () => {
     bad_response: 502,
     tls: 502,
     no_target: 503,
+    overloaded: 503,
     upstream_timeout: 504,
   });
 });

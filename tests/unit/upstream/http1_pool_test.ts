@@ -616,6 +616,7 @@ Deno.test("Http1Pool opens no more than 100 connections to an origin at once, an
   const answers = await Promise.all(Array.from({ length: 350 }, () => pool.send(requestTo(targetAt(80)))));
   assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([200]));
   assert.equal(most, 100);
+  await until(() => opening === 0);
 });
 
 Deno.test("Http1Pool tells each of many waiting requests that its connection was refused", async () => {
