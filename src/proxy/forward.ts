@@ -59,6 +59,10 @@ export class Forwarder {
     exchange.upstream = target;
     exchange.targetName = target.config.name;
     exchange.retries = attempts.number - 1;
+    exchange.trace?.add("target", "chose", `${target.config.name}, attempt ${attempts.number}`, {
+      url: upstreamUrl(exchange, target.config),
+      candidates: attempts.balancer.candidates().map(shownCandidate),
+    });
     try {
       const response = await this.#send(attempts, target);
       exchange.upstreamMs = performance.now() - exchange.upstreamStartedMs;

@@ -19,11 +19,13 @@ import { explain } from "./explain.ts";
 import { Forwarder } from "./forward.ts";
 import { clientRequestId, readFields } from "./headers.ts";
 import { Authorities, receive } from "./receive.ts";
+import { addExplanation, ExplainToken, explanationOf } from "./live_explain.ts";
 import { recordOf } from "./record.ts";
 import { changeResponse } from "./response.ts";
 import { RequestIds } from "./request_id.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { isRefusal, runSteps } from "./steps.ts";
+import { Trace } from "./trace.ts";
 
 export interface HandlerOptions {
   snapshot: Snapshot;
@@ -32,6 +34,8 @@ export interface HandlerOptions {
   metrics: RequestMetrics;
   /** Null when the traffic log is off. */
   records: RecordBuffer | null;
+  /** Who shows it is told how its request is decided; null: nobody. */
+  explainToken: string | null;
   log: (
     level: "debug" | "info" | "warn" | "error",
     message: string,
@@ -51,6 +55,7 @@ export class ProxyHandler {
   readonly #metrics: RequestMetrics;
   readonly #log: HandlerOptions["log"];
   readonly #forwarder: Forwarder;
+  readonly #explainToken: ExplainToken;
   readonly #ids = new RequestIds();
   readonly #authorities = new Authorities();
   readonly #timestamps = new TimestampText();
@@ -64,6 +69,7 @@ export class ProxyHandler {
     this.#metrics = options.metrics;
     this.#log = options.log;
     this.#forwarder = new Forwarder(options.metrics);
+    this.#explainToken = new ExplainToken(options.explainToken);
   }
 
   /** Resolves when no request is in flight. */
@@ -86,6 +92,9 @@ export class ProxyHandler {
     const origin = snapshot.originOf(peerIp, listener.scheme, fields);
     const exchange = new Exchange(request, snapshot, origin, fields, this.#onBodyEnd);
     this.#begin(exchange);
+    if (fields.explain !== null && this.#explainToken.matches(fields.explain)) {
+      exchange.trace = new Trace(false);
+    }
     try {
       const refusal = receive(exchange, this.#authorities, listener.port);
       if (refusal !== null) return this.#refuse(exchange, refusal);
@@ -152,7 +161,7 @@ export class ProxyHandler {
       exchange.responseSize = body.length;
       this.#finish(exchange);
     }
-    return response;
+    return this.#told(exchange, response);
   }
 
   /** Sends an answer of a plugin's or a rule's own. */
@@ -161,7 +170,7 @@ export class ProxyHandler {
     exchange.status = answer.status;
     exchange.responseSize = size;
     this.#finish(exchange);
-    return response;
+    return this.#told(exchange, response);
   }
 
   #refuse(exchange: Exchange, refusal: Refusal): Response {
@@ -172,6 +181,15 @@ export class ProxyHandler {
     exchange.errorMessage = `${refusal.code}: ${refusal.message}`;
     exchange.responseSize = size;
     this.#finish(exchange);
+    return this.#told(exchange, response);
+  }
+
+  /** A client that may ask why gets the answer with the response. */
+  #told(exchange: Exchange, response: Response): Response {
+    if (exchange.trace !== null) {
+      addExplanation(exchange, response);
+      this.#log("info", "explained a request", explanationOf(exchange));
+    }
     return response;
   }
 

@@ -1,4 +1,5 @@
 /** The request's header fields on their way to the upstream (RFC 9110 section 7.6, DESIGN 6 Forwarding). */
+import { EXPLAIN_FIELD } from "./live_explain.ts";
 import type { FlatHeaders } from "../http/flat_headers.ts";
 import { namedByConnection, removeNamed } from "../upstream/hop_by_hop.ts";
 
@@ -15,6 +16,8 @@ export interface RequestFields {
   forwardedFor: string | null;
   forwardedProto: string | null;
   forwardedHost: string | null;
+  /** `x-dispa-explain`: it may hold a token of ours, and goes to no upstream. */
+  explain: string | null;
 }
 
 /** Reads every field once. Fields of this hop only are left out here; those `Connection` names, below. */
@@ -31,6 +34,7 @@ export function readFields(headers: Headers): RequestFields {
     forwardedFor: null,
     forwardedProto: null,
     forwardedHost: null,
+    explain: null,
   };
   for (const [name, value] of headers) {
     switch (name) {
@@ -55,6 +59,9 @@ export function readFields(headers: Headers): RequestFields {
         break;
       case "x-forwarded-host":
         fields.forwardedHost = value;
+        break;
+      case EXPLAIN_FIELD:
+        fields.explain = value;
         break;
       case "connection":
         fields.connection = value;

@@ -13,6 +13,8 @@ export type ToProxy =
     type: "start";
     thread: number;
     blocks: ProxyBlocks;
+    /** Of the admin role; null: it has none. */
+    explainToken: string | null;
     snapshot: SnapshotSpec;
   }
   /** Send record batches here from now on; the port is transferred. */

@@ -62,6 +62,7 @@ class ProxyThread {
       worker: start.thread,
       metrics,
       records: null,
+      explainToken: start.explainToken,
       log: context.log,
     });
     this.#listener = this.#listen(snapshot.config);

@@ -40,6 +40,8 @@ export interface ProxyThreadsOptions {
   /** Connects a proxy thread to the writer; null where there is no writer now. */
   connectWriter: () => MessagePort | null;
   onRestart: () => void;
+  /** The admin role's token; null: it has none. */
+  explainToken: string | null;
   /** Ids for the metric registry, each given once. */
   nextThreadId: () => number;
   /** Module that the threads run; the proxy's own unless a test says otherwise. */
@@ -204,7 +206,13 @@ export class ProxyThreads {
     registry.attach(handle.id, handle.blocks.cells);
     this.#threads.set(index, handle);
     const reply = await handle.ask(
-      { type: "start", thread: index, blocks: handle.blocks, snapshot: this.#spec! },
+      {
+        type: "start",
+        thread: index,
+        blocks: handle.blocks,
+        explainToken: this.#options.explainToken,
+        snapshot: this.#spec!,
+      },
       START_TIMEOUT_MS,
     );
     if (reply.type === "start_failed") {

@@ -122,6 +122,7 @@ export class Supervisor {
       log: this.#log,
       connectWriter: () => this.#writer?.connect() ?? null,
       onRestart: () => this.#metrics.workerRestarted(),
+      explainToken: this.#tokens.of("admin"),
       nextThreadId: () => ++this.#lastThreadId,
     });
     this.#health = new HealthChecker({
