@@ -8,6 +8,7 @@ import { createLocator } from "./locate.ts";
 import type { Config } from "./model.ts";
 import { normalise } from "./normalise.ts";
 import { formatPath, pathKey, type Problem, showFound } from "./problem.ts";
+import { normaliseRoutingForms } from "./routing_forms.ts";
 import { configFromFile, configSchema, fieldAt } from "./schema.ts";
 import { type Finding, isTable, readTree, type Table, valueAt } from "./tree.ts";
 
@@ -38,13 +39,15 @@ export async function checkConfig(text: string, options: CheckOptions): Promise<
   const { overrides, problems: overrideProblems } = collectOverrides(environment, options.overrides ?? {});
   const raw = readTree(parsed.table, environment);
   const replaced = applyOverrides(raw.tree, overrides);
+  const routing = normaliseRoutingForms(raw.tree);
   const normal = normalise(configSchema, raw.tree, options.strict ?? false);
   const outcome = configSchema.safeParse(normal.tree);
 
   const own = [...schemaFindings(outcome.error?.issues ?? [], normal.tree), ...crossCheck(normal.tree)];
   const inFile: Finding[] = [
     ...raw.findings.filter(({ path }) => !replaced.has(pathKey(path))),
-    ...normal.findings,
+    ...routing.findings,
+    ...normal.findings.map((finding) => ({ ...finding, path: routing.pathInFile(finding.path) })),
   ];
   // A value that could not even be read needs no second complaint about its form.
   const refused = new Set(
@@ -55,7 +58,7 @@ export async function checkConfig(text: string, options: CheckOptions): Promise<
     const origin = overrides.findLast(({ path }) => pathKey(path) === pathKey(finding.path));
     if (origin !== undefined) problems.push(fromOverride(finding, origin));
     else {
-      const path = normal.pathInFile(finding.path);
+      const path = routing.pathInFile(normal.pathInFile(finding.path));
       if (!refused.has(pathKey(path))) inFile.push({ ...finding, path });
     }
   }

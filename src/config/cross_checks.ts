@@ -2,6 +2,7 @@
 import type * as z from "zod";
 import { nearest } from "./nearest.ts";
 import { formatPath, type Path, quote, showFound } from "./problem.ts";
+import { checkRouting } from "./routing_checks.ts";
 import { domainsSchema } from "./sections/domains.ts";
 import { HISTOGRAMS, histogramSchema, monitoringSchema } from "./sections/monitoring.ts";
 import { pluginSchema, pluginsSchema } from "./sections/plugins.ts";
@@ -26,6 +27,7 @@ export function crossCheck(tree: Table): Finding[] {
     ...unknownHistograms(tree),
     ...idlePlugins(tree),
     ...idleClientTimeouts(tree),
+    ...checkRouting(tree),
   ];
 }
 

@@ -10,6 +10,7 @@ import { httpClientFromFile, httpClientSchema, httpClientToFile } from "./sectio
 import { loggingFromFile, loggingSchema, loggingToFile } from "./sections/logging.ts";
 import { monitoringFromFile, monitoringSchema, monitoringToFile } from "./sections/monitoring.ts";
 import { pluginsFromFile, pluginsSchema, pluginsToFile } from "./sections/plugins.ts";
+import { routingFromFile, routingSchema, routingToFile } from "./sections/routing.ts";
 import { securityFromFile, securitySchema, securityToFile } from "./sections/security.ts";
 import { serverFromFile, serverSchema, serverToFile } from "./sections/server.ts";
 import { targetsFromFile, targetsSchema, targetsToFile } from "./sections/targets.ts";
@@ -24,7 +25,10 @@ export const configSchema = table({
   http_client: field(httpClientSchema.prefault({}), "Connections to targets."),
   plugins: field(pluginsSchema.prefault({}), "Plugins that see and change requests and responses."),
   security: field(securitySchema.prefault({}), "Who may connect."),
-  routing: unavailable("Rules that choose a target by request."),
+  routing: field(
+    routingSchema.prefault({}),
+    "Rules that choose targets, change requests and answers, or answer themselves, by what is asked.",
+  ),
   tls: unavailable("HTTPS for clients."),
   retry: unavailable("Repeating requests that failed."),
   error_pages: unavailable("Own pages for errors."),
@@ -41,6 +45,7 @@ export function configFromFile(file: z.output<typeof configSchema>): Config {
     httpClient: httpClientFromFile(file.http_client),
     plugins: pluginsFromFile(file.plugins),
     security: securityFromFile(file.security),
+    routing: routingFromFile(file.routing),
   };
 }
 
@@ -55,6 +60,7 @@ export function configToFile(config: Config): Record<string, unknown> {
     http_client: httpClientToFile(config.httpClient),
     plugins: pluginsToFile(config.plugins),
     security: securityToFile(config.security),
+    routing: routingToFile(config.routing),
   };
 }
 

@@ -34,6 +34,11 @@ const targetSchema = table({
       "before the request's path.",
     { aliases: ["address"] },
   ),
+  group: field(
+    parsedText("a name in quotes", parseName).optional(),
+    "Name that routing rules call this target by, together with all others of the same group.",
+    { defaultNote: "no group" },
+  ),
   weight: field(
     decimal(MIN_WEIGHT, MAX_WEIGHT).prefault(1),
     "Share of the traffic relative to the other targets, for load_balancing.type weighted; fractions are allowed.",
@@ -97,9 +102,10 @@ export { targetSchema };
 export function targetsFromFile(file: z.output<typeof targetsSchema>): TargetsConfig {
   const check = file.health_check;
   return {
-    targets: file.targets.map(({ name, url, weight, timeout }) => ({
+    targets: file.targets.map(({ name, url, group, weight, timeout }) => ({
       name,
       ...url,
+      group: group ?? null,
       weight,
       timeoutMs: timeout ?? null,
     })),
@@ -130,6 +136,7 @@ export function targetsToFile(targets: TargetsConfig): z.input<typeof targetsSch
     targets: targets.targets.map((target) => ({
       name: target.name,
       url: target.url,
+      group: target.group ?? undefined,
       weight: target.weight,
       timeout: target.timeoutMs === null ? undefined : toSeconds(target.timeoutMs),
     })),

@@ -21,6 +21,7 @@ Deno.test("a configuration with one target and nothing else has every default", 
         hostname: "127.0.0.1",
         port: 3000,
         basePath: "",
+        group: null,
         weight: 1,
         timeoutMs: null,
       }],
@@ -68,6 +69,7 @@ Deno.test("a configuration with one target and nothing else has every default", 
     },
     plugins: { enabled: false, applyBeforeDomainMatch: true, plugins: [] },
     security: { trustProxyHeaders: false },
+    routing: { enabled: true, enableLogging: false, defaultTarget: null, rules: [] },
   });
 });
 
@@ -97,7 +99,7 @@ intercept_domains = ["Example.COM.", "*.Test.com", "shop.*"]
 exclude_domains = ["health.example.com"]
 [targets]
 targets = [
-  { name = "a", url = "https://[2001:DB8::1]/api/", weight = 0.5, timeout = 7 },
+  { name = "a", url = "https://[2001:DB8::1]/api/", group = "main", weight = 0.5, timeout = 7 },
   { name = "b", url = "http://b.internal", weight = 2 },
 ]
 load_balancing = { type = "weighted", sticky_sessions = true }
@@ -147,6 +149,10 @@ error_strategy = "fail"
 config = { hosts = ["x"], nested = { list = [1, 2.5, true] } }
 [security.access_control]
 trust_proxy_headers = true
+[routing]
+enabled = false
+enable_logging = true
+default_target = "a"
 `);
   assert.deepEqual(config, {
     server: {
@@ -167,6 +173,7 @@ trust_proxy_headers = true
           hostname: "2001:db8::1",
           port: 443,
           basePath: "/api",
+          group: "main",
           weight: 0.5,
           timeoutMs: 7000,
         },
@@ -177,6 +184,7 @@ trust_proxy_headers = true
           hostname: "b.internal",
           port: 80,
           basePath: "",
+          group: null,
           weight: 2,
           timeoutMs: null,
         },
@@ -236,6 +244,7 @@ trust_proxy_headers = true
       }],
     },
     security: { trustProxyHeaders: true },
+    routing: { enabled: false, enableLogging: true, defaultTarget: "a", rules: [] },
   });
 });
 
@@ -354,12 +363,11 @@ const texts: [title: string, text: string, errors: string[]][] = [
   ],
   [
     "sections of later versions end the start",
-    "[tls]\nenabled = true\n[routing]\n[retry]\n[error_pages]\n" + ONE_TARGET,
+    "[tls]\nenabled = true\n[retry]\n[error_pages]\n" + ONE_TARGET,
     [
       "x.toml:1:2 tls: not available in this version, leave it out",
-      "x.toml:3:2 routing: not available in this version, leave it out",
-      "x.toml:4:2 retry: not available in this version, leave it out",
-      "x.toml:5:2 error_pages: not available in this version, leave it out",
+      "x.toml:3:2 retry: not available in this version, leave it out",
+      "x.toml:4:2 error_pages: not available in this version, leave it out",
     ],
   ],
   [
