@@ -31,7 +31,8 @@ export function parseFieldValue(text: string): Parsed<string> {
   if (text.length > 8192 || text.trim() !== text || !/^[\t\x20-\x7e\x80-\xff]*$/.test(text)) {
     return {
       ok: false,
-      wanted: "the value of a header field: up to 8192 characters of Latin-1 in one line, no space at either end",
+      wanted:
+        "the value of a header field: up to 8192 characters of Latin-1 in one line, no space at either end",
     };
   }
   return { ok: true, value: text };

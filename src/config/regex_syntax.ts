@@ -193,7 +193,10 @@ class Parser {
       }
       if (this.#take("<") || this.#take("P<")) index = this.#named(at);
       else if (!this.#take(":")) {
-        throw this.#problem("of the groups with ? only (?:…), (?<name>…) and a first (?i) are understood", at);
+        throw this.#problem(
+          "of the groups with ? only (?:…), (?<name>…) and a first (?i) are understood",
+          at,
+        );
       }
     } else {
       index = ++this.groups;

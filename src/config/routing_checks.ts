@@ -21,7 +21,10 @@ export function checkRouting(tree: Table): Finding[] {
       if (first === undefined) places.set(name, [...path, "name"]);
       else {
         findings.push(
-          problem([...path, "name"], `found ${quote(name)} again after ${formatPath(first)}, wanted unique names`),
+          problem(
+            [...path, "name"],
+            `found ${quote(name)} again after ${formatPath(first)}, wanted unique names`,
+          ),
         );
       }
     }
@@ -58,7 +61,9 @@ class Names {
   ofRule(rule: Table, path: Path): Finding[] {
     const choices = [path, ...listOf(rule.split).map((_part, index) => [...path, "split", index])];
     return [
-      ...choices.flatMap((choice) => [...this.target([...choice, "target"]), ...this.#group([...choice, "group"])]),
+      ...choices.flatMap((
+        choice,
+      ) => [...this.target([...choice, "target"]), ...this.#group([...choice, "group"])]),
       ...listOf(rule.targets).flatMap((_name, index) => this.target([...path, "targets", index])),
       ...this.target([...path, "mirror", "target"]),
       ...this.#pluginsOf(rule, path, "request"),
@@ -72,7 +77,12 @@ class Names {
 
   #group(path: Path): Finding[] {
     const noun = "group";
-    return this.#unknown(path, this.#groups, noun, "no target has this group; it is set by targets.targets[].group");
+    return this.#unknown(
+      path,
+      this.#groups,
+      noun,
+      "no target has this group; it is set by targets.targets[].group",
+    );
   }
 
   #unknown(path: Path, names: Iterable<string>, noun: string, ifNone?: string): Finding[] {
@@ -98,7 +108,9 @@ class Names {
       if (plugin.enabled === false) return [idle(here, "does not run, because the plugin is not enabled")];
       const at = plugin.stage ?? "request";
       if (at !== stage && at !== "both") {
-        return [idle(here, `does not run, because the plugin's stage is ${String(at)}, not ${stage} or both`)];
+        return [
+          idle(here, `does not run, because the plugin's stage is ${String(at)}, not ${stage} or both`),
+        ];
       }
       return [];
     });
@@ -108,7 +120,10 @@ class Names {
 function oneChoice(rule: Table, path: Path): Finding[] {
   const given = ["target", "targets", "group", "split"].filter((key) => rule[key] !== undefined);
   return given.slice(1).map((key) =>
-    keyProblem([...path, key], `found beside ${given[0]}, wanted only one of target, targets, group and split`)
+    keyProblem(
+      [...path, key],
+      `found beside ${given[0]}, wanted only one of target, targets, group and split`,
+    )
   );
 }
 
@@ -139,7 +154,10 @@ function answers(rule: Table, path: Path): Finding[] {
   if (isTable(answer) && typeof answer.status_code === "number" && !mayHaveBody(answer.status_code)) {
     if (answer.body !== undefined && answer.body !== "") {
       findings.push(
-        problem([...path, "custom_response", "body"], `found with status ${answer.status_code}, which has no body`),
+        problem(
+          [...path, "custom_response", "body"],
+          `found with status ${answer.status_code}, which has no body`,
+        ),
       );
     }
   }
@@ -193,7 +211,9 @@ function unreachable(rules: unknown[]): Finding[] {
   return [{
     ...idle(
       ["routing", "rules", index],
-      `has no conditions and takes every request, so that the rules after it, from ${quote(String(next))} on, are ` +
+      `has no conditions and takes every request, so that the rules after it, from ${
+        quote(String(next))
+      } on, are ` +
         "never tried: give it a smaller priority",
     ),
     at: "key",

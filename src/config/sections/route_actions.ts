@@ -57,7 +57,9 @@ function parseFurtherField(name: string, value: string): Parsed<string> {
 
 function parseRemovedField(text: string): Parsed<string> {
   const name = parseFieldName(text);
-  if (name.ok && name.value === "host") return { ok: false, wanted: "another header field: requests need a host" };
+  if (name.ok && name.value === "host") {
+    return { ok: false, wanted: "another header field: requests need a host" };
+  }
   return name;
 }
 
@@ -74,7 +76,10 @@ function headerSchema(message: string) {
       fieldTexts(parseNewRequestField),
       `Fields of the ${message} that get one value in place of all they had.`,
     ),
-    add: field(fieldTexts(parseFurtherField), `Fields that are added to the ${message} beside those there are.`),
+    add: field(
+      fieldTexts(parseFurtherField),
+      `Fields that are added to the ${message} beside those there are.`,
+    ),
   });
 }
 
@@ -172,7 +177,10 @@ function parseRedirectTarget(text: string): Parsed<string> {
       return { ok: false, wanted: `of the placeholders only {${PLACEHOLDERS.join("}, {")}}` };
     }
   }
-  if (!/^(?:https?:\/\/|\{scheme\}:\/\/|\/(?!\/|\{path\})|\{path\})[\x21-\x7e]*$/.test(text) || text.length > 2048) {
+  if (
+    !/^(?:https?:\/\/|\{scheme\}:\/\/|\/(?!\/|\{path\})|\{path\})[\x21-\x7e]*$/.test(text) ||
+    text.length > 2048
+  ) {
     return {
       ok: false,
       wanted: 'where to, such as "https://{host}{path}{query}" or "/new{query}", percent-encoded',

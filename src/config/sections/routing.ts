@@ -104,9 +104,13 @@ export const ruleSchema = table({
     mirrorSchema.optional(),
     "Copies of the requests for another target; they neither slow nor fail the real ones.",
   ),
-  request_actions: field(requestActionsSchema.prefault({}), "Changes of the request before it is forwarded.", {
-    aliases: ["actions"],
-  }),
+  request_actions: field(
+    requestActionsSchema.prefault({}),
+    "Changes of the request before it is forwarded.",
+    {
+      aliases: ["actions"],
+    },
+  ),
   response_actions: field(responseActionsSchema.prefault({}), "Changes of the target's answer."),
   custom_response: field(
     customResponseSchema.optional(),
@@ -181,7 +185,10 @@ function targetsFromFile({ target, targets, group, split, split_sticky }: RuleFi
 }
 
 function partFromFile({ target, group, weight }: z.output<typeof splitPartSchema>): SplitPart {
-  return { choice: group === undefined ? { by: "target", target: target ?? "" } : { by: "group", group }, weight };
+  return {
+    choice: group === undefined ? { by: "target", target: target ?? "" } : { by: "group", group },
+    weight,
+  };
 }
 
 function mirrorFromFile(file: z.output<typeof mirrorSchema>): MirrorConfig {

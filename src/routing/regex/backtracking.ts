@@ -18,8 +18,7 @@ export function lengthForBacktracking(root: RegexNode): number {
   if (isBound && isDeterministic(root)) return Infinity;
   // Without loops, the steps from one character do not depend on the length.
   if (effort(root, LONGEST_TEXT).steps <= MAX_STEPS_PER_CHARACTER) return Infinity;
-  const isQuick = (length: number) =>
-    effort(root, length).steps * (isBound ? 1 : length + 1) <= MAX_STEPS;
+  const isQuick = (length: number) => effort(root, length).steps * (isBound ? 1 : length + 1) <= MAX_STEPS;
   if (!isQuick(0)) return -1;
   let quick = 0;
   let slow = LONGEST_TEXT;
@@ -98,7 +97,9 @@ function effortOfRounds(
   length: number,
 ): Effort {
   // Rounds that take nothing are limited by the counts, the others by the text.
-  const most = mayBeEmpty(body) ? (max === Infinity ? Math.max(min, length) + 1 : max) : Math.min(max, length);
+  const most = mayBeEmpty(body)
+    ? (max === Infinity ? Math.max(min, length) + 1 : max)
+    : Math.min(max, length);
   if (round.ways === 1) return { ways: Math.max(1, most - min + 1), steps: 1 + most * round.steps };
   let [ways, steps, begun] = [min === 0 ? 1 : 0, 1, 1];
   for (let times = 1; times <= most && steps <= MAX_STEPS; times++) {
