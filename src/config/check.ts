@@ -9,6 +9,7 @@ import type { Config } from "./model.ts";
 import { normalise } from "./normalise.ts";
 import { formatPath, type Path, pathKey, type Problem, showFound } from "./problem.ts";
 import { settingsSchema } from "./plugins/mod.ts";
+import { normaliseRoutingForms } from "./routing_forms.ts";
 import { configFromFile, configSchema, fieldAt } from "./schema.ts";
 import { isSecret } from "./secret_keys.ts";
 import { type Finding, isTable, readTree, type Table, valueAt } from "./tree.ts";
@@ -40,6 +41,7 @@ export async function checkConfig(text: string, options: CheckOptions): Promise<
   const { overrides, problems: overrideProblems } = collectOverrides(environment, options.overrides ?? {});
   const raw = readTree(parsed.table, environment);
   const replaced = applyOverrides(raw.tree, overrides);
+  const routing = normaliseRoutingForms(raw.tree);
   const normal = normalise(configSchema, raw.tree, options.strict ?? false);
   const outcome = configSchema.safeParse(normal.tree);
 
@@ -47,7 +49,8 @@ export async function checkConfig(text: string, options: CheckOptions): Promise<
   const own = [...schemaFindings(issues, normal.tree), ...crossCheck(normal.tree)];
   const inFile: Finding[] = [
     ...raw.findings.filter(({ path }) => !replaced.has(pathKey(path))),
-    ...normal.findings,
+    ...routing.findings,
+    ...normal.findings.map((finding) => ({ ...finding, path: routing.pathInFile(finding.path) })),
   ];
   // A value that could not even be read needs no second complaint about its form.
   const refused = new Set(
@@ -58,7 +61,7 @@ export async function checkConfig(text: string, options: CheckOptions): Promise<
     const origin = overrides.findLast(({ path }) => pathKey(path) === pathKey(finding.path));
     if (origin !== undefined) problems.push(fromOverride(finding, origin));
     else {
-      const path = normal.pathInFile(finding.path);
+      const path = routing.pathInFile(normal.pathInFile(finding.path));
       if (!refused.has(pathKey(path))) inFile.push({ ...finding, path });
     }
   }

@@ -5,6 +5,7 @@ import { nearest } from "./nearest.ts";
 import { LATER_TYPES, REQUEST_ONLY } from "./plugins/mod.ts";
 import { formatPath, type Path, quote, showFound } from "./problem.ts";
 import { circuitBreakerSchema } from "./sections/circuit_breaker.ts";
+import { checkRouting } from "./routing_checks.ts";
 import { domainsSchema } from "./sections/domains.ts";
 import { HISTOGRAMS, histogramSchema, monitoringSchema } from "./sections/monitoring.ts";
 import { pluginSchema, pluginsSchema } from "./sections/plugins.ts";
@@ -36,6 +37,7 @@ export function crossCheck(tree: Table): Finding[] {
     ...laterPlugins(tree),
     ...idleClientTimeouts(tree),
     ...accessChecks(tree),
+    ...checkRouting(tree),
   ];
 }
 

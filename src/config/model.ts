@@ -43,6 +43,8 @@ export interface TargetConfig {
   port: number;
   /** Path of `url` without its trailing slash ("" for none); put before the request's path. */
   basePath: string;
+  /** What routing rules may call it together with others; null: it is in no group. */
+  group: string | null;
   /** Share of the traffic relative to the other targets; above 0, fractions allowed. */
   weight: number;
   /** Overrides `server.request_timeout` for this target; null: no override. */
@@ -236,6 +238,136 @@ export interface SecurityConfig {
   rateLimit: RateLimitConfig | null;
 }
 
+/** One text that has to satisfy all that is not empty or null; in a list one entry has to fit. */
+export interface TextCondition {
+  exact: string[];
+  prefix: string[];
+  suffix: string[];
+  contains: string[];
+  /** In the syntax of `regex_syntax.ts`. */
+  regex: string | null;
+}
+
+/** A header field or a query parameter; with several values one of them has to satisfy `value`. */
+export interface NamedCondition {
+  /** Of a header field in lower case. */
+  name: string;
+  /** Whether it has to be there; false: it must not be, and `value` is empty. */
+  exists: boolean;
+  value: TextCondition;
+}
+
+/** All of them have to hold; what is empty or null always does. */
+export interface RouteConditions {
+  /** Case counts. */
+  methods: string[];
+  /** Without prefix and suffix; lower case, as in `RequestMessage.host`. */
+  host: TextCondition;
+  path: TextCondition;
+  /** IP addresses and networks (`ip_range.ts`), one of which has to hold the client's. */
+  clientIps: string[];
+  headers: NamedCondition[];
+  queryParams: NamedCondition[];
+}
+
+export interface FieldText {
+  /** In lower case. */
+  name: string;
+  value: string;
+}
+
+/** Applied in this order. */
+export interface HeaderActions {
+  remove: string[];
+  set: FieldText[];
+  add: FieldText[];
+}
+
+export interface TextReplacement {
+  pattern: string;
+  replacement: string;
+}
+
+/** On a path in its matching form, applied in this order. */
+export interface PathActions {
+  replacePrefix: TextReplacement | null;
+  replaceSuffix: TextReplacement | null;
+  regexReplace: TextReplacement | null;
+  addPrefix: string;
+  addSuffix: string;
+}
+
+/** Which targets a request may go to; `all`: the rule does not say. */
+export type TargetChoice =
+  | { by: "all" }
+  | { by: "target"; target: string }
+  | { by: "targets"; targets: string[] }
+  | { by: "group"; group: string }
+  | { by: "split"; parts: SplitPart[]; sticky: SplitKey | null };
+
+export interface SplitPart {
+  choice: { by: "target"; target: string } | { by: "group"; group: string };
+  /** Share relative to the other parts; 0 or more. */
+  weight: number;
+}
+
+/** What keeps a client on its part of a split. Header names are in lower case. */
+export type SplitKey = { by: "ip" } | { by: "header"; name: string } | { by: "cookie"; name: string };
+
+export interface MirrorConfig {
+  /** Name of the target that gets the copies. */
+  target: string;
+  /** 0 to 100. */
+  percent: number;
+  /** Requests with a longer body are not copied. */
+  maxBodyBytes: number;
+}
+
+export interface CustomResponse {
+  /** 200 to 599. */
+  status: number;
+  headers: FieldText[];
+  body: string;
+  contentType: string;
+}
+
+export interface RedirectConfig {
+  /** With `{scheme}`, `{host}`, `{path}` and `{query}` to be filled in. */
+  to: string;
+  status: number;
+}
+
+export interface RouteRule {
+  name: string;
+  /** The largest is tried first. */
+  priority: number;
+  enabled: boolean;
+  conditions: RouteConditions;
+  targets: TargetChoice;
+  mirror: MirrorConfig | null;
+  requestHeaders: HeaderActions;
+  requestPath: PathActions;
+  responseHeaders: HeaderActions;
+  customResponse: CustomResponse | null;
+  redirect: RedirectConfig | null;
+  /** Names as the file lists them; `pluginsOrder` and `pluginsDedup` are still to be applied. */
+  pluginsRequest: string[];
+  pluginsResponse: string[];
+  pluginsOrder: "as_listed" | "name_asc" | "name_desc";
+  pluginsDedup: boolean;
+}
+
+export interface RoutingConfig {
+  /** Whether the rules and the default target are used at all. */
+  enabled: boolean;
+  /** Whether every decision is written to the program's log, at level debug. */
+  enableLogging: boolean;
+  /** Where requests go whose rule names no target, or that no rule takes; null: to all targets. */
+  defaultTarget: string | null;
+  /** In the order of the file. */
+  rules: RouteRule[];
+}
+
 export interface Config {
   server: ServerConfig;
   domains: DomainsConfig;
@@ -246,4 +378,5 @@ export interface Config {
   retry: RetryConfig;
   plugins: PluginsConfig;
   security: SecurityConfig;
+  routing: RoutingConfig;
 }

@@ -11,6 +11,7 @@ import { loggingFromFile, loggingSchema, loggingToFile } from "./sections/loggin
 import { monitoringFromFile, monitoringSchema, monitoringToFile } from "./sections/monitoring.ts";
 import { pluginsFromFile, pluginsSchema, pluginsToFile } from "./sections/plugins.ts";
 import { retryFromFile, retrySchema, retryToFile } from "./sections/retry.ts";
+import { routingFromFile, routingSchema, routingToFile } from "./sections/routing.ts";
 import { securityFromFile, securitySchema, securityToFile } from "./sections/security.ts";
 import { serverFromFile, serverSchema, serverToFile } from "./sections/server.ts";
 import { targetsFromFile, targetsSchema, targetsToFile } from "./sections/targets.ts";
@@ -29,7 +30,10 @@ export const configSchema = table({
   ),
   plugins: field(pluginsSchema.prefault({}), "Plugins that see and change requests and responses."),
   security: field(securitySchema.prefault({}), "Who may connect."),
-  routing: unavailable("Rules that choose a target by request."),
+  routing: field(
+    routingSchema.prefault({}),
+    "Rules that choose targets, change requests and answers, or answer themselves, by what is asked.",
+  ),
   tls: unavailable("HTTPS for clients."),
   error_pages: unavailable("Own pages for errors."),
 });
@@ -46,6 +50,7 @@ export function configFromFile(file: z.output<typeof configSchema>): Config {
     retry: retryFromFile(file.retry, file.server.request_timeout),
     plugins: pluginsFromFile(file.plugins),
     security: securityFromFile(file.security),
+    routing: routingFromFile(file.routing),
   };
 }
 
@@ -61,6 +66,7 @@ export function configToFile(config: Config): Record<string, unknown> {
     retry: retryToFile(config.retry),
     plugins: pluginsToFile(config.plugins),
     security: securityToFile(config.security),
+    routing: routingToFile(config.routing),
   };
 }
 

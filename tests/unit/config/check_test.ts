@@ -21,6 +21,7 @@ Deno.test("a configuration with one target and nothing else has every default", 
         hostname: "127.0.0.1",
         port: 3000,
         basePath: "",
+        group: null,
         weight: 1,
         timeoutMs: null,
         maxConnections: null,
@@ -107,6 +108,7 @@ Deno.test("a configuration with one target and nothing else has every default", 
       },
       rateLimit: null,
     },
+    routing: { enabled: true, enableLogging: false, defaultTarget: null, rules: [] },
   });
 });
 
@@ -137,7 +139,7 @@ exclude_domains = ["health.example.com"]
 [targets]
 slow_start = 45
 targets = [
-  { name = "a", url = "https://[2001:DB8::1]/api/", weight = 0.5, timeout = 7, max_connections = 12, backup = true },
+  { name = "a", url = "https://[2001:DB8::1]/api/", group = "main", weight = 0.5, timeout = 7, max_connections = 12, backup = true },
   { name = "b", url = "http://b.internal", weight = 2 },
 ]
 load_balancing = { type = "weighted", sticky_sessions = true, max_queue = 9, queue_timeout = 1.5 }
@@ -218,6 +220,10 @@ rate_per_sec = 13
 burst = 14
 store = "redis://h"
 store_timeout = 0.015
+[routing]
+enabled = false
+enable_logging = true
+default_target = "a"
 `);
   assert.deepEqual(config, {
     server: {
@@ -238,6 +244,7 @@ store_timeout = 0.015
           hostname: "2001:db8::1",
           port: 443,
           basePath: "/api",
+          group: "main",
           weight: 0.5,
           timeoutMs: 7000,
           maxConnections: 12,
@@ -250,6 +257,7 @@ store_timeout = 0.015
           hostname: "b.internal",
           port: 80,
           basePath: "",
+          group: null,
           weight: 2,
           timeoutMs: null,
           maxConnections: null,
@@ -349,6 +357,7 @@ store_timeout = 0.015
       },
       rateLimit: { ratePerSec: 13, burst: 14, store: "redis://h", storeTimeoutMs: 15 },
     },
+    routing: { enabled: false, enableLogging: true, defaultTarget: "a", rules: [] },
   });
 });
 
@@ -467,11 +476,10 @@ const texts: [title: string, text: string, errors: string[]][] = [
   ],
   [
     "sections of later versions end the start",
-    "[tls]\nenabled = true\n[routing]\n[error_pages]\n" + ONE_TARGET,
+    "[tls]\nenabled = true\n[error_pages]\n" + ONE_TARGET,
     [
       "x.toml:1:2 tls: not available in this version, leave it out",
-      "x.toml:3:2 routing: not available in this version, leave it out",
-      "x.toml:4:2 error_pages: not available in this version, leave it out",
+      "x.toml:3:2 error_pages: not available in this version, leave it out",
     ],
   ],
   [
