@@ -192,6 +192,8 @@ export interface PluginConfig {
   type: string;
   enabled: boolean;
   stage: "request" | "response" | "both";
+  /** `routes`: it runs only where a routing rule names it. */
+  scope: "all" | "routes";
   errorStrategy: "continue" | "fail";
   /** `config` as the file has it: to be printed. */
   config: Record<string, unknown>;

@@ -133,6 +133,13 @@ export const FAMILIES = {
     labels: ["reason"],
     unit: "none",
   },
+  mirrorRequests: {
+    type: "counter",
+    name: "dispa_mirror_requests_total",
+    help: "Copies of requests by the mirror of a routing rule: answered, failed, too_large, too_many, cut.",
+    labels: ["target", "result"],
+    unit: "none",
+  },
   retries: {
     type: "counter",
     name: "dispa_retries_total",

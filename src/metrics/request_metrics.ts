@@ -81,6 +81,11 @@ export class RequestMetrics {
     return target;
   }
 
+  /** A copy of a request. @param result what became of it: one of a fixed set */
+  mirrored(target: string, result: string): void {
+    this.#cells.add(this.#cells.counter(FAMILIES.mirrorRequests, [target, result]), 1);
+  }
+
   /** A circuit that this thread has changed. @param to `open`, `half_open` or `closed` */
   circuitChanged(target: string, to: string): void {
     this.#cells.add(this.#cells.counter(FAMILIES.targetCircuitChanges, [target, to]), 1);

@@ -1,9 +1,10 @@
 /** One request on its way through the proxy: what every step reads and changes, and the last one records. */
-import type { BalancedTarget } from "../balancing/balancer.ts";
+import type { BalancedTarget, Balancer } from "../balancing/balancer.ts";
 import type { FlatHeaders } from "../http/flat_headers.ts";
 import type { RequestMessage } from "../http/message.ts";
 import { encodePath, matchingPath, splitTarget } from "../http/path.ts";
 import type { ErrorCode } from "../http/refusal.ts";
+import type { Route } from "../routing/mod.ts";
 import { AbortHandle, type BodyObserver, type UpstreamError } from "../upstream/transport.ts";
 import { type RequestFields, upstreamFields } from "./headers.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -41,6 +42,13 @@ export class Exchange implements RequestMessage, BodyObserver {
   /** The domain pattern that matched; null before that step and if none did. */
   domain: string | null = null;
 
+  /** The routing rule that took it; null before that step and if none did. */
+  route: Route | null = null;
+  /** Of the targets that the rule chose; null: of all. */
+  balancer: Balancer | null = null;
+
+  /** What is sent to the target as the request's body; null before forwarding, and without one. */
+  body: ReadableStream<Uint8Array<ArrayBuffer>> | null = null;
   /** The target that is counted as in use; given back at the end. */
   upstream: BalancedTarget | null = null;
   /** Name of the target tried last, for the record. */

@@ -8,8 +8,10 @@ import type { Refusal } from "../http/refusal.ts";
 import type { RequestMetrics } from "../metrics/mod.ts";
 import type { AttemptFailure } from "../retry/policy.ts";
 import { ReplayBody, ReplayMemory } from "../retry/replay_body.ts";
+import type { Mirror } from "../routing/mod.ts";
 import { AbortHandle, UpstreamError, type UpstreamResponse } from "../upstream/transport.ts";
 import type { Exchange } from "./exchange.ts";
+import { BodyCopy, Mirrors } from "./mirror.ts";
 import { hasBody } from "./receive.ts";
 
 /** A request on its way: what its attempts share. */
@@ -27,9 +29,11 @@ interface Attempts {
 export class Forwarder {
   readonly #metrics: RequestMetrics;
   readonly #memory = new ReplayMemory();
+  readonly #mirrors: Mirrors;
 
   constructor(metrics: RequestMetrics) {
     this.#metrics = metrics;
+    this.#mirrors = new Mirrors(metrics);
   }
 
   /**
@@ -38,6 +42,10 @@ export class Forwarder {
    */
   async forward(exchange: Exchange): Promise<UpstreamResponse | Refusal> {
     exchange.snapshot.retryBudget?.request();
+    exchange.body = hasBody(exchange) ? exchange.request.body : null;
+    if (exchange.route !== null && exchange.route.mirror !== null) {
+      this.#mirror(exchange, exchange.route.mirror);
+    }
     const attempts: Attempts = {
       exchange,
       balancer: balancerOf(exchange),
@@ -117,7 +125,7 @@ export class Forwarder {
       method: exchange.method,
       attempt: attempts.number,
       failure,
-      bodyReplayable: body?.isReplayable ?? !hasBody(exchange),
+      bodyReplayable: body?.isReplayable ?? exchange.body === null,
       elapsedMs: performance.now() - exchange.startedMs,
     });
     if (!verdict.retry) {
@@ -200,16 +208,31 @@ export class Forwarder {
     return pick.target.config;
   }
 
+  /** Sends a copy of the request to the rule's mirror, if it is one of those that are copied. */
+  #mirror(exchange: Exchange, { target: name, share, maxBodyBytes }: Mirror): void {
+    if (Math.random() >= share) return;
+    const target = exchange.snapshot.config.targets.targets.find((known) => known.name === name)!;
+    exchange.trace?.add("mirror", "chose", `a copy goes to ${name}`);
+    if (exchange.body === null) return this.#mirrors.send(exchange, target, null);
+    exchange.body = new BodyCopy(maxBodyBytes).tap(
+      exchange.body,
+      (copy) => this.#mirrors.send(exchange, target, copy),
+    );
+  }
+
   #replayBody(exchange: Exchange): ReplayBody | null {
-    const { request, fields, snapshot, method } = exchange;
+    const { body, fields, snapshot, method } = exchange;
     const length = fields.contentLength === null ? null : Number(fields.contentLength);
-    if (!snapshot.retry.keepsBody(method, length) || !hasBody(exchange) || request.body === null) return null;
-    const { maxBodyBytes } = snapshot.config.retry;
-    return new ReplayBody({ source: request.body, maxBytes: maxBodyBytes, memory: this.#memory });
+    if (body === null || !snapshot.retry.keepsBody(method, length)) return null;
+    return new ReplayBody({
+      source: body,
+      maxBytes: snapshot.config.retry.maxBodyBytes,
+      memory: this.#memory,
+    });
   }
 
   #send({ exchange, body }: Attempts, target: BalancedTarget): Promise<UpstreamResponse> {
-    const { snapshot, fields, request } = exchange;
+    const { snapshot, fields } = exchange;
     const { config, retry } = snapshot;
     exchange.upstreamStartedMs = performance.now();
     const attemptMs = retry.attemptTimeoutMs(exchange.upstreamStartedMs - exchange.startedMs);
@@ -219,7 +242,7 @@ export class Forwarder {
       method: exchange.method,
       path: target.config.basePath + exchange.target,
       headers: exchange.headers,
-      body: body !== null ? body.stream() : hasBody(exchange) ? request.body : null,
+      body: body === null ? exchange.body : body.stream(),
       bodyLength: fields.contentLength === null ? null : Number(fields.contentLength),
       // Both bodies go between Deno.serve and the transport as they are: nobody else keeps their chunks, but
       // for those that may have to be sent again.
@@ -244,8 +267,8 @@ const OVERLOADED: Refusal = {
   headers: ["retry-after", "1"],
 };
 
-function balancerOf({ snapshot }: Exchange): Balancer {
-  return snapshot.balancer;
+function balancerOf({ balancer, snapshot }: Exchange): Balancer {
+  return balancer ?? snapshot.balancer;
 }
 
 /** Where the request goes, as a URL; its path and query are byte for byte what is sent. */

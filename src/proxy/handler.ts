@@ -21,10 +21,10 @@ import { clientRequestId, readFields } from "./headers.ts";
 import { Authorities, receive } from "./receive.ts";
 import { addExplanation, ExplainToken, explanationOf } from "./live_explain.ts";
 import { recordOf } from "./record.ts";
-import { changeResponse } from "./response.ts";
+import { changeLocalAnswer, changeResponse, changesResponse } from "./response.ts";
 import { RequestIds } from "./request_id.ts";
 import type { Snapshot } from "./snapshot.ts";
-import { isRefusal, runSteps } from "./steps.ts";
+import { type Ending, isRefusal, runSteps, type StepEnding } from "./steps.ts";
 import { Trace } from "./trace.ts";
 
 export interface HandlerOptions {
@@ -100,15 +100,11 @@ export class ProxyHandler {
       if (refusal !== null) return this.#refuse(exchange, refusal);
       let end = runSteps(exchange);
       if (end instanceof Promise) end = await end;
-      if (end !== null) {
-        const { ending } = end;
-        return isRefusal(ending) ? this.#refuse(exchange, ending) : this.#answer(exchange, ending);
-      }
+      if (end !== null) return await this.#end(exchange, end);
       const outcome = await this.#forwarder.forward(exchange);
       if (isRefusal(outcome)) return this.#refuse(exchange, outcome);
-      const change = snapshot.responseChain === null ? null : await changeResponse(exchange, outcome);
-      if (change === null) return this.#respond(exchange, outcome);
-      return isRefusal(change) ? this.#refuse(exchange, change) : this.#answer(exchange, change);
+      const instead = changesResponse(exchange) ? await changeResponse(exchange, outcome) : null;
+      return instead === null ? this.#respond(exchange, outcome) : this.#send(exchange, instead);
     } catch (fault) {
       this.#log("error", "request failed inside the proxy", {
         request_id: exchange.requestId,
@@ -149,6 +145,16 @@ export class ProxyHandler {
       if (signal.aborted) leave();
       else signal.addEventListener("abort", leave, { once: true });
     }
+  }
+
+  /** Sends what a step has ended the exchange with. */
+  async #end(exchange: Exchange, { step, ending }: StepEnding): Promise<Response> {
+    const isOfRoute = step === "route" && !isRefusal(ending) && changesResponse(exchange);
+    return this.#send(exchange, isOfRoute ? await changeLocalAnswer(exchange, ending) : ending);
+  }
+
+  #send(exchange: Exchange, ending: Ending): Response {
+    return isRefusal(ending) ? this.#refuse(exchange, ending) : this.#answer(exchange, ending);
   }
 
   #respond(exchange: Exchange, upstream: UpstreamResponse): Response {

@@ -52,6 +52,7 @@ export function explanationOf(exchange: Exchange) {
     status: exchange.status,
     code: exchange.code,
     domain: exchange.domain,
+    route: exchange.route?.name ?? null,
     target: exchange.targetName,
     retries: exchange.retries,
     steps: exchange.trace?.entries ?? [],

@@ -37,6 +37,7 @@ import { ProxyThreads } from "./proxy_threads.ts";
 import { SharedBlocks } from "./shared_blocks.ts";
 import { allocateProcessBlocks } from "./shared_memory.ts";
 import { sharedNeeds } from "./shared_needs.ts";
+import { targetGroups } from "./target_groups.ts";
 import { TrafficQuestions } from "./traffic_questions.ts";
 
 /** The health and metrics ports finish what they answer, but nobody waits for them longer than this. */
@@ -200,7 +201,9 @@ export class Supervisor {
   }
 
   #spec(config: Config, generation: number, targets: BalancedTarget[], shared: SharedBlocks): SnapshotSpec {
-    return { generation, config, targets, rotations: this.#slots.rotations([]), shared: shared.buffers };
+    // While threads change over, the groups of both configurations need turn counters of their own.
+    const groups = [...targetGroups(this.#config), ...targetGroups(config)];
+    return { generation, config, targets, rotations: this.#slots.rotations(groups), shared: shared.buffers };
   }
 
   #openPorts(config: Config): Ports | null {
@@ -406,12 +409,14 @@ export class Supervisor {
       await this.#threads.change(this.#spec(config, this.#generation + 1, targets, shared));
     } catch (fault) {
       this.#overrides.weigh(this.#slots.assign(old.targets.targets));
+      this.#slots.rotations(targetGroups(old));
       if (newPorts !== this.#ports) await this.#closePorts(newPorts);
       if (loggingChanged) await this.#applyLogging(old);
       throw fault;
     }
     this.#generation++;
     this.#config = config;
+    this.#slots.rotations(targetGroups(config));
     this.#shared = shared;
     this.#targets = targets;
     this.#overrides.apply(targets);

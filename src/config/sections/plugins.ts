@@ -18,6 +18,11 @@ export const pluginSchema = table({
     choice("request", "response", "both").prefault("request"),
     "When it runs: on the request, on the response, or on both. Some types do nothing with responses.",
   ),
+  scope: field(
+    choice("all", "routes").prefault("all"),
+    "Which requests it runs on: all of them, or only those of routing rules that name it in plugins_request or " +
+      "plugins_response.",
+  ),
   error_strategy: field(
     choice("continue", "fail").prefault("continue"),
     "What an error inside the plugin does: continue logs it and goes on as if the plugin had not run, fail answers " +
@@ -48,6 +53,7 @@ export function pluginsFromFile(file: z.output<typeof pluginsSchema>): PluginsCo
       type: plugin.type,
       enabled: plugin.enabled,
       stage: plugin.stage,
+      scope: plugin.scope,
       errorStrategy: plugin.error_strategy,
       config: plugin.config,
       settings: settingsSchema(plugin.type)?.parse(plugin.config) ?? null,
@@ -65,6 +71,7 @@ export function pluginsToFile(plugins: PluginsConfig): Record<string, unknown> {
       type: plugin.type,
       enabled: plugin.enabled,
       stage: plugin.stage,
+      scope: plugin.scope,
       error_strategy: plugin.errorStrategy,
       config: plugin.config,
     })),

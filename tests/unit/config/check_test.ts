@@ -341,6 +341,7 @@ default_target = "a"
         type: "blocklist",
         enabled: false,
         stage: "both",
+        scope: "all",
         errorStrategy: "fail",
         config: { paths: ["/a/"] },
         settings: { hosts: [], paths: ["/a"] },

@@ -106,7 +106,7 @@ Deno.test("a key with a fixed default is not commented out in the example, but i
   assert.deepEqual(hidden, [
     "server.workers",
     "targets.targets.backup",
-    ...["enabled", "stage", "error_strategy", "config"].map((key) => `plugins.plugins.${key}`),
+    ...["enabled", "stage", "scope", "error_strategy", "config"].map((key) => `plugins.plugins.${key}`),
   ]);
 });
 

@@ -31,6 +31,7 @@ Deno.test("settings of plugins come out checked, in one form, beside what the fi
     type: "headerinjector",
     enabled: true,
     stage: "request",
+    scope: "all",
     errorStrategy: "continue",
     config: { request_headers: { "X-Env": "generated", B: "" } },
     settings: {

@@ -152,8 +152,8 @@ ${TARGET}`);
     'x.toml:3:21 routing.rules[0].match.path_prefix: found "api", wanted a path as it is matched, which begins with "/"',
     "x.toml:4:28 routing.rules[0].match.query_params.q: found a list of 0 entries, wanted text in quotes, or a list of " +
     "1 to 100 of them",
-    'x.toml:5:34 routing.rules[0].transform.add_headers.te: found "x", wanted another header field: te is written by ' +
-    "the proxy alone",
+    'x.toml:5:34 routing.rules[0].transform.add_headers.te: found "x", wanted another header: only the ' +
+    "proxy itself writes te",
   ]);
 });
 

@@ -12,6 +12,7 @@ Deno.test("the metrics have the names, types and labels that dashboards rely on"
     "dispa_log_write_duration_ms{sink} histogram",
     "dispa_log_write_errors_total{sink} counter",
     "dispa_log_writes_total{sink} counter",
+    "dispa_mirror_requests_total{target,result} counter",
     "dispa_plugin_cmd_errors_total{plugin,kind} counter",
     "dispa_plugin_cmd_exec_duration_ms{plugin} histogram",
     "dispa_plugin_cmd_timeouts_total{plugin} counter",
