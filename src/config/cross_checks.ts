@@ -2,13 +2,13 @@
 import type * as z from "zod";
 import { accessChecks } from "./access_checks.ts";
 import { nearest } from "./nearest.ts";
-import { LATER_TYPES, REQUEST_ONLY } from "./plugins/mod.ts";
+import { REQUEST_ONLY } from "./plugins/mod.ts";
 import { formatPath, type Path, quote, showFound } from "./problem.ts";
 import { circuitBreakerSchema } from "./sections/circuit_breaker.ts";
 import { checkRouting } from "./routing_checks.ts";
 import { domainsSchema } from "./sections/domains.ts";
 import { HISTOGRAMS, histogramSchema, monitoringSchema } from "./sections/monitoring.ts";
-import { pluginSchema, pluginsSchema } from "./sections/plugins.ts";
+import { pluginSchema } from "./sections/plugins.ts";
 import { retrySchema } from "./sections/retry.ts";
 import { serverSchema } from "./sections/server.ts";
 import { healthCheckSchema, loadBalancingSchema, targetSchema } from "./sections/targets.ts";
@@ -34,7 +34,6 @@ export function crossCheck(tree: Table): Finding[] {
     ...idleAttempts(tree),
     ...unknownHistograms(tree),
     ...pluginStages(tree),
-    ...laterPlugins(tree),
     ...idleClientTimeouts(tree),
     ...accessChecks(tree),
     ...checkRouting(tree),
@@ -294,18 +293,6 @@ function pluginStages(tree: Table): Finding[] {
         at: "key",
         message: `not used at the stage ${stage}, wanted stage = "both"`,
       }));
-  });
-}
-
-/** What would not run must not be passed over; what is switched off may wait. */
-function laterPlugins(tree: Table): Finding[] {
-  if (read(tree, pluginsSchema.shape.enabled, "plugins", "enabled") !== true) return [];
-  return entries(tree, ["plugins", "plugins"]).flatMap((_plugin, index) => {
-    const here = ["plugins", "plugins", index];
-    const type = read(tree, pluginSchema.shape.type, ...here, "type");
-    if (!LATER_TYPES.some((later) => later === type)) return [];
-    if (read(tree, pluginSchema.shape.enabled, ...here, "enabled") === false) return [];
-    return [error([...here, "type"], `found ${quote(String(type))}, which is not available in this version`)];
   });
 }
 

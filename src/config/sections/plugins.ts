@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { choice, field, flag, list, parsedText, table } from "../fields.ts";
 import type { PluginsConfig } from "../model.ts";
-import { LATER_TYPES, PLUGIN_SETTINGS, type PluginTypeName, settingsSchema } from "../plugins/mod.ts";
+import { PLUGIN_SETTINGS, type PluginTypeName, settingsSchema } from "../plugins/mod.ts";
 import { parseName } from "../text_values.ts";
 
 const types = Object.keys(PLUGIN_SETTINGS) as [PluginTypeName, ...PluginTypeName[]];
@@ -10,7 +10,7 @@ const types = Object.keys(PLUGIN_SETTINGS) as [PluginTypeName, ...PluginTypeName
 export const pluginSchema = table({
   name: field(parsedText("a name in quotes", parseName), "Name of the plugin in logs and metrics; unique."),
   type: field(
-    choice(...types, ...LATER_TYPES),
+    choice(...types),
     "Which plugin it is.",
   ),
   enabled: field(flag().prefault(true), "Whether this plugin runs."),

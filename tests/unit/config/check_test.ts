@@ -452,6 +452,9 @@ const texts: [title: string, text: string, errors: string[]][] = [
     "dates are refused even where any value may stand",
     "plugins.plugins = [{ name = 'p', type = 'wasm', config.d = 1979-05-27 }]\n" + ONE_TARGET,
     [
+      "x.toml:1:49 plugins.plugins[0].config.d: unknown key, known in plugins.plugins[0].config are module_path, " +
+      "timeout_ms, max_concurrency, memory_max_bytes, max_output_bytes, threads",
+      "x.toml:1:49 plugins.plugins[0].config.module_path: missing, wanted a path in quotes",
       "x.toml:1:60 plugins.plugins[0].config.d: found a date, wanted a string, number, true, false, list or table",
     ],
   ],
