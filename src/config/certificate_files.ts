@@ -70,7 +70,9 @@ export async function readAuthorities(
 ): Promise<{ ok: true; pem: string } | { ok: false; message: string }> {
   const file = await readPem(path);
   if (!file.ok) return file;
-  if (await parseCertificates(file.text) === null) return { ok: false, message: notPem(path, "certificates") };
+  if (await parseCertificates(file.text) === null) {
+    return { ok: false, message: notPem(path, "certificates") };
+  }
   return { ok: true, pem: file.text };
 }
 
