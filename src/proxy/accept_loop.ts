@@ -61,7 +61,7 @@ export class AcceptLoop<Connection> {
     clearTimeout(timer);
   }
 
-  /** Takes no more connections. */
+  /** Accepts no more connections; one that has been accepted already is still given, before `ended`. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;

@@ -191,8 +191,11 @@ export class Listener {
 
   /** Accepts no more connections; resolves when every request in flight has been answered. */
   async drain(): Promise<void> {
-    this.#loop?.close();
+    const loop = this.#loop;
     this.#loop = null;
+    loop?.close();
+    // A connection that had been accepted by then is one of those to drain.
+    await loop?.ended;
     await Promise.all([this.#options.connections.drain(this), this.#server?.shutdown()]);
   }
 }

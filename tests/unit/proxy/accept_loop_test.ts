@@ -78,3 +78,17 @@ Deno.test("closing ends the loop, also in a pause after a failure", async () => 
   await second.loop.ended;
   assert.deepEqual(second.log.filter((line) => line === "b"), []);
 });
+
+Deno.test("a connection that is accepted while the loop is closed is not lost", async () => {
+  const accepted = Promise.withResolvers<string>();
+  const log: string[] = [];
+  const loop = new AcceptLoop<string>({ accept: () => accepted.promise, close() {} }, {
+    onConnection: (name) => log.push(name),
+    onFailure: (fault) => log.push(String(fault)),
+    onRecovery: () => {},
+  });
+  accepted.resolve("last");
+  loop.close();
+  await loop.ended;
+  assert.deepEqual(log, ["last"]);
+});
