@@ -4,6 +4,7 @@ import type * as z from "zod";
 import { crossCheck } from "./cross_checks.ts";
 import { collectOverrides, type Environment, type Override, type Overrides } from "./environment.ts";
 import { fieldNotes } from "./fields.ts";
+import { checkFiles } from "./file_checks.ts";
 import { createLocator } from "./locate.ts";
 import type { Config } from "./model.ts";
 import { normalise } from "./normalise.ts";
@@ -30,8 +31,8 @@ export type CheckResult =
   | { ok: false; problems: Problem[]; warnings: Problem[] };
 
 /**
- * Checks the text of a configuration file. Reads the environment, touches nothing else. Never throws for
- * what may stand in the text; every problem is reported, in the order of the file.
+ * Checks the text of a configuration file. Reads the environment and the certificates that the text names,
+ * touches nothing else. Never throws for what may stand in the text; every problem is reported, in the order of the file.
  */
 export async function checkConfig(text: string, options: CheckOptions): Promise<CheckResult> {
   const environment = options.environment ?? Deno.env;
@@ -46,7 +47,11 @@ export async function checkConfig(text: string, options: CheckOptions): Promise<
   const outcome = configSchema.safeParse(normal.tree);
 
   const issues = [...(outcome.error?.issues ?? []), ...settingsIssues(normal.tree)];
-  const own = [...schemaFindings(issues, normal.tree), ...crossCheck(normal.tree)];
+  const own = [
+    ...schemaFindings(issues, normal.tree),
+    ...crossCheck(normal.tree),
+    ...await checkFiles(normal.tree),
+  ];
   const inFile: Finding[] = [
     ...raw.findings.filter(({ path }) => !replaced.has(pathKey(path))),
     ...routing.findings,

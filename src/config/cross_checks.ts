@@ -12,6 +12,7 @@ import { pluginSchema } from "./sections/plugins.ts";
 import { retrySchema } from "./sections/retry.ts";
 import { serverSchema } from "./sections/server.ts";
 import { healthCheckSchema, loadBalancingSchema, targetSchema } from "./sections/targets.ts";
+import { certificateSchema, isTlsEnabled, tlsSchema } from "./sections/tls.ts";
 import { type Finding, isTable, type Table, valueAt } from "./tree.ts";
 
 /**
@@ -34,7 +35,9 @@ export function crossCheck(tree: Table): Finding[] {
     ...idleAttempts(tree),
     ...unknownHistograms(tree),
     ...pluginStages(tree),
-    ...idleClientTimeouts(tree),
+    ...repeatedNames(tree, ["tls", "certificates"], "domain", certificateSchema.shape.domain),
+    ...certificatePairs(tree),
+    ...tlsWithoutEffect(tree),
     ...accessChecks(tree),
     ...checkRouting(tree),
   ];
@@ -115,18 +118,34 @@ function openTimes(tree: Table): Finding[] {
   ];
 }
 
-function ports(tree: Table): Finding[] {
+interface UsedPort {
+  path: Path;
+  port: number | undefined;
+}
+
+function clientPorts(tree: Table): UsedPort[] {
+  const bind = read(tree, serverSchema.shape.bind_address, "server", "bind_address");
+  const plain = { path: ["server", "bind_address"], port: bind?.port };
+  const tls = tlsSchema.safeParse(valueAt(tree, ["tls"]) ?? {});
+  if (!tls.success || !isTlsEnabled(tls.data)) return [plain];
+  const secure = { path: ["tls", "port"], port: tls.data.port };
+  return tls.data.plain_http ? [plain, secure] : [secure];
+}
+
+function monitoringPorts(tree: Table): UsedPort[] {
   const { enabled, health_check_port, metrics_port } = monitoringSchema.shape;
   if (read(tree, enabled, "monitoring", "enabled") === false) return [];
-  const bind = read(tree, serverSchema.shape.bind_address, "server", "bind_address");
-  const used: { path: Path; port: number | undefined }[] = [
-    { path: ["server", "bind_address"], port: bind?.port },
+  return [
     {
       path: ["monitoring", "health_check_port"],
       port: read(tree, health_check_port, "monitoring", "health_check_port"),
     },
     { path: ["monitoring", "metrics_port"], port: read(tree, metrics_port, "monitoring", "metrics_port") },
   ];
+}
+
+function ports(tree: Table): Finding[] {
+  const used = [...clientPorts(tree), ...monitoringPorts(tree)];
   return used.flatMap((later, index) => {
     const earlier = used.slice(0, index).find(({ port }) =>
       port !== undefined && port !== 0 && port === later.port
@@ -296,12 +315,32 @@ function pluginStages(tree: Table): Finding[] {
   });
 }
 
-/** The listener has no time-outs for clients yet; who sets one should know. */
-function idleClientTimeouts(tree: Table): Finding[] {
-  return (["keep_alive_timeout", "header_timeout"] as const).flatMap((key) => {
-    const byDefault = serverSchema.shape[key].parse(undefined);
-    const found = read(tree, serverSchema.shape[key], "server", key);
-    if (found === undefined || found === byDefault) return [];
-    return [warning(["server", key], "not enforced by this version: idle and slow clients are not closed")];
+/** Keys of a certificate and of its private key, of which none is any use without the other. */
+const PAIRS: readonly (readonly [section: string, certificate: string, key: string])[] = [
+  ["tls", "cert_file", "key_file"],
+  ["http_client", "client_cert_file", "client_key_file"],
+];
+
+function certificatePairs(tree: Table): Finding[] {
+  return PAIRS.flatMap(([section, certificate, key]) => {
+    const has = (name: string) => valueAt(tree, [section, name]) !== undefined;
+    if (has(certificate) === has(key)) return [];
+    const [there, missing] = has(certificate) ? [certificate, key] : [key, certificate];
+    return [error([section, there], `found without ${missing}, wanted both`)];
   });
+}
+
+function tlsWithoutEffect(tree: Table): Finding[] {
+  const outcome = tlsSchema.safeParse(valueAt(tree, ["tls"]) ?? {});
+  if (!outcome.success) return [];
+  const { data: tls } = outcome;
+  const named = tls.cert_file !== undefined || tls.certificates.length > 0;
+  if (!isTlsEnabled(tls)) {
+    return tls.plain_http ? [] : [error(["tls", "plain_http"], "found false, wanted tls.enabled beside it")];
+  }
+  if (!named) return [error(["tls", "enabled"], "found true, wanted cert_file and key_file beside it")];
+  if (tls.redirect_http && !tls.plain_http) {
+    return [warning(["tls", "redirect_http"], "has no effect where plain_http is false")];
+  }
+  return [];
 }

@@ -185,6 +185,10 @@ export interface HttpClientConfig {
   poolMaxIdlePerHost: number;
   poolIdleTimeoutMs: number;
   connectTimeoutMs: number;
+  /** PEM file of certificate authorities that https targets may be signed by, beside the well-known ones. */
+  caPath: string | null;
+  /** Shown to https targets that ask for a certificate. */
+  clientCertificate: CertificateFiles | null;
 }
 
 export interface PluginConfig {
@@ -232,12 +236,50 @@ export interface RateLimitConfig {
   storeTimeoutMs: number;
 }
 
+/** Bounds on clients. A 0 means no bound, but for `maxHeaders` and `maxHeaderBytes`, which always have one. */
+export interface DdosConfig {
+  maxHeaders: number;
+  maxHeaderBytes: number;
+  maxBodyBytes: number;
+  requireContentLength: boolean;
+  /** Over all threads and ports. */
+  maxConnections: number;
+  /** Per IPv4 address or IPv6 /64 network, over all threads and ports. */
+  maxConnectionsPerIp: number;
+  minBodyBytesPerSecond: number;
+}
+
 export interface SecurityConfig {
   /** False: all of the section is off, whatever the rest says. */
   enabled: boolean;
   accessControl: AccessControlConfig;
   /** Null: off. */
   rateLimit: RateLimitConfig | null;
+  ddos: DdosConfig;
+}
+
+/** A certificate with its intermediates and its private key, both PEM files. */
+export interface CertificateFiles {
+  certPath: string;
+  keyPath: string;
+}
+
+export type TlsMinVersion = "1.2";
+
+export interface TlsConfig {
+  enabled: boolean;
+  /** On the host of `server.bind`. */
+  port: number;
+  /** Whether `server.bind` serves plain HTTP; true where `enabled` is false. */
+  plainHttp: boolean;
+  /** For names without an entry of their own; null: the first of `certificates`. */
+  defaultCertificate: CertificateFiles | null;
+  /** `domain`: `example.com` or `*.example.com`, lower case, unique. */
+  certificates: (CertificateFiles & { domain: string })[];
+  minVersion: TlsMinVersion;
+  redirectHttp: boolean;
+  /** Port that redirects name. */
+  redirectPort: number;
 }
 
 /** One text that has to satisfy all that is not empty or null; in a list one entry has to fit. */
@@ -381,4 +423,5 @@ export interface Config {
   plugins: PluginsConfig;
   security: SecurityConfig;
   routing: RoutingConfig;
+  tls: TlsConfig;
 }

@@ -15,6 +15,7 @@ import { routingFromFile, routingSchema, routingToFile } from "./sections/routin
 import { securityFromFile, securitySchema, securityToFile } from "./sections/security.ts";
 import { serverFromFile, serverSchema, serverToFile } from "./sections/server.ts";
 import { targetsFromFile, targetsSchema, targetsToFile } from "./sections/targets.ts";
+import { tlsFromFile, tlsSchema, tlsToFile } from "./sections/tls.ts";
 import type { Path } from "./problem.ts";
 
 export const configSchema = table({
@@ -34,7 +35,7 @@ export const configSchema = table({
     routingSchema.prefault({}),
     "Rules that choose targets, change requests and answers, or answer themselves, by what is asked.",
   ),
-  tls: unavailable("HTTPS for clients."),
+  tls: field(tlsSchema.prefault({}), "HTTPS for clients."),
   error_pages: unavailable("Own pages for errors."),
 });
 
@@ -51,6 +52,7 @@ export function configFromFile(file: z.output<typeof configSchema>): Config {
     plugins: pluginsFromFile(file.plugins),
     security: securityFromFile(file.security),
     routing: routingFromFile(file.routing),
+    tls: tlsFromFile(file.tls),
   };
 }
 
@@ -67,6 +69,7 @@ export function configToFile(config: Config): Record<string, unknown> {
     plugins: pluginsToFile(config.plugins),
     security: securityToFile(config.security),
     routing: routingToFile(config.routing),
+    tls: tlsToFile(config.tls),
   };
 }
 

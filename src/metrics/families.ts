@@ -69,6 +69,22 @@ export const FAMILIES = {
     labels: [],
     unit: "none",
   },
+  acceptErrors: {
+    type: "counter",
+    name: "dispa_accept_errors_total",
+    help: "Attempts to accept a client connection that failed, mostly for want of file descriptors.",
+    labels: [],
+    unit: "none",
+    fromZero: true,
+  },
+  tlsCertificateExpiry: {
+    type: "gauge",
+    name: "dispa_tls_certificate_expiry_timestamp_seconds",
+    help:
+      "When the certificate for a domain expires, since the Unix epoch; * is the one for all other names.",
+    labels: ["domain"],
+    unit: "seconds",
+  },
   activeRequests: {
     type: "gauge",
     name: "dispa_active_requests",

@@ -6,6 +6,7 @@ import { encodePath, matchingPath, splitTarget } from "../http/path.ts";
 import type { ErrorCode } from "../http/refusal.ts";
 import type { Route } from "../routing/mod.ts";
 import { AbortHandle, type BodyObserver, type UpstreamError } from "../upstream/transport.ts";
+import type { ClientConnection } from "./connections.ts";
 import { type RequestFields, upstreamFields } from "./headers.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { Trace } from "./trace.ts";
@@ -65,6 +66,8 @@ export class Exchange implements RequestMessage, BodyObserver {
   finished = false;
   /** Whether the upstream's body is thrown away because something else is sent in its place. */
   bodyDropped = false;
+  /** The connection that the request came on; null for one that came over no socket. */
+  connection: ClientConnection | null = null;
   /** Whether the client's leaving is already listened for. */
   watched = false;
   /** Told of every decision; null unless somebody has asked why. */

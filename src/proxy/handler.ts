@@ -13,6 +13,7 @@ import type { RequestMetrics } from "../metrics/mod.ts";
 import { encodeRecord, TimestampText } from "../traffic/record.ts";
 import type { RecordBuffer } from "../traffic/buffer.ts";
 import { UpstreamError, type UpstreamResponse } from "../upstream/transport.ts";
+import type { ClientConnection } from "./connections.ts";
 import { localResponse, refusalResponse, upstreamResponse } from "./answers.ts";
 import { Exchange } from "./exchange.ts";
 import { explain } from "./explain.ts";
@@ -82,21 +83,22 @@ export class ProxyHandler {
   async handle(
     request: Request,
     peerIp: string,
-    listener: { scheme: "http" | "https"; port: number },
+    connection: ClientConnection,
   ): Promise<Response> {
     // Only with `overflow = "block"` and a full queue: no request is taken that could not be recorded.
     const room = this.records?.ready() ?? null;
     if (room !== null) await room;
     const { snapshot } = this;
     const fields = readFields(request.headers);
-    const origin = snapshot.originOf(peerIp, listener.scheme, fields);
+    const origin = snapshot.originOf(peerIp, connection.scheme, fields);
     const exchange = new Exchange(request, snapshot, origin, fields, this.#onBodyEnd);
+    exchange.connection = connection;
     this.#begin(exchange);
     if (fields.explain !== null && this.#explainToken.matches(fields.explain)) {
       exchange.trace = new Trace(false);
     }
     try {
-      const refusal = receive(exchange, this.#authorities, listener.port);
+      const refusal = receive(exchange, this.#authorities, connection.port);
       if (refusal !== null) return this.#refuse(exchange, refusal);
       let end = runSteps(exchange);
       if (end instanceof Promise) end = await end;
@@ -223,6 +225,7 @@ export class ProxyHandler {
       this.records.add(encodeRecord(recordOf(exchange, durationMs, this.#worker), timestamp));
     }
     exchange.snapshot.end();
+    exchange.connection?.requestEnded();
     if (this.#onIdle.length > 0 && this.#inFlight.size === 0) {
       for (const resolve of this.#onIdle) resolve();
       this.#onIdle = [];

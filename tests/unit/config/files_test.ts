@@ -1,10 +1,12 @@
 /** The configuration files that come with the program. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { parse } from "smol-toml";
 import * as z from "zod";
 import { configSchema, loadConfig } from "../../../src/config/mod.ts";
 import { innerSchema, tableFields } from "../../../src/config/schema.ts";
-import { accepted, check } from "./support.ts";
+import { Authority } from "../../support/certificates.ts";
+import { accepted, check, withFolder } from "./support.ts";
 
 const fileUrl = (name: string) => new URL(`../../../config/${name}`, import.meta.url);
 const readConfig = (name: string) => Deno.readTextFile(fileUrl(name));
@@ -75,9 +77,16 @@ Deno.test("dev.toml has what the dev task and its demo targets rely on", async (
 Deno.test("the example loads as it is, and with all that it shows commented out", async () => {
   const text = await readConfig("config.example.toml");
   await accepted(text);
-  const { config, errors, warnings } = await check(uncommented(text), {}, { strict: true });
-  assert.deepEqual([errors, warnings], [[], []]);
-  assert.equal(config?.plugins.plugins.length, 1);
+  await withFolder(async (folder) => {
+    const authority = await Authority.make(folder);
+    Deno.copyFileSync(authority.caPath, join(folder, "targets-ca.pem"));
+    await authority.leaf({ names: ["client"] });
+    const there = uncommented(text).replaceAll("/etc/dispa", folder);
+    const { config, errors, warnings } = await check(there, {}, { strict: true });
+    assert.deepEqual([errors, warnings], [[], []]);
+    assert.equal(config?.plugins.plugins.length, 1);
+    assert.equal(config?.tls.certificates.length, 1);
+  });
 });
 
 Deno.test("the example shows every key of the schema", async () => {
@@ -118,7 +127,9 @@ Deno.test("every key is documented, and the schema can be published as JSON Sche
   const server = json.properties?.server;
   assert.ok(typeof server === "object" && typeof server.properties?.keep_alive_timeout === "object");
   assert.deepEqual(server.properties.keep_alive_timeout, {
-    description: "Seconds after which an idle client connection is closed. Not enforced by this version.",
+    description:
+      "Seconds after which a client connection without a request in flight is closed. On a connection that has " +
+      "served a request it is also the time for the whole header of the next one.",
     default: 60,
     type: "number",
     minimum: 0.001,

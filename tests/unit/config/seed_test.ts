@@ -33,6 +33,8 @@ Deno.test("the seed's quick start loads", async () => {
     poolMaxIdlePerHost: 32,
     poolIdleTimeoutMs: 90_000,
     connectTimeoutMs: 5000,
+    caPath: null,
+    clientCertificate: null,
   });
 });
 

@@ -3,6 +3,7 @@ import { ALL_FAMILIES } from "../../../src/metrics/families.ts";
 
 Deno.test("the metrics have the names, types and labels that dashboards rely on", () => {
   deepEqual(ALL_FAMILIES.map(({ name, type, labels }) => `${name}{${labels}} ${type}`), [
+    "dispa_accept_errors_total{} counter",
     "dispa_active_connections{} gauge",
     "dispa_active_requests{} gauge",
     "dispa_build_info{version,deno} gauge",
@@ -32,6 +33,7 @@ Deno.test("the metrics have the names, types and labels that dashboards rely on"
     "dispa_target_health_check_duration_ms{target} histogram",
     "dispa_target_healthy{target} gauge",
     "dispa_target_requests_total{target,status} counter",
+    "dispa_tls_certificate_expiry_timestamp_seconds{domain} gauge",
     "dispa_uptime_seconds{} gauge",
     "dispa_waiting_requests{} gauge",
     "dispa_waits_refused_total{reason} counter",
