@@ -149,6 +149,20 @@ export const FAMILIES = {
     labels: ["reason"],
     unit: "none",
   },
+  bodyStreamChunks: {
+    type: "counter",
+    name: "dispa_request_body_stream_chunks_total",
+    help: "Pieces that bodies of requests came in, by whether security.ddos.max_body_bytes limits them.",
+    labels: ["limited"],
+    unit: "none",
+  },
+  bodyStreamBytes: {
+    type: "counter",
+    name: "dispa_request_body_stream_bytes_total",
+    help: "Bytes of bodies of requests, by whether security.ddos.max_body_bytes limits them.",
+    labels: ["limited"],
+    unit: "bytes",
+  },
   mirrorRequests: {
     type: "counter",
     name: "dispa_mirror_requests_total",

@@ -3,9 +3,10 @@ import type { BalancedTarget, Balancer } from "../balancing/balancer.ts";
 import type { FlatHeaders } from "../http/flat_headers.ts";
 import type { RequestMessage } from "../http/message.ts";
 import { encodePath, matchingPath, splitTarget } from "../http/path.ts";
-import type { ErrorCode } from "../http/refusal.ts";
+import type { ErrorCode, Refusal } from "../http/refusal.ts";
 import type { Route } from "../routing/mod.ts";
-import { AbortHandle, type BodyObserver, type UpstreamError } from "../upstream/transport.ts";
+import type { BodyGuard } from "../security/request_limits.ts";
+import { AbortHandle, type BodyObserver, UpstreamError } from "../upstream/transport.ts";
 import type { ClientConnection } from "./connections.ts";
 import { type RequestFields, upstreamFields } from "./headers.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -59,6 +60,12 @@ export class Exchange implements RequestMessage, BodyObserver {
   upstreamMs: number | null = null;
 
   requestSize = 0;
+  /** Pieces that the request's body came in. */
+  requestChunks = 0;
+  /** Holds the body to its limits; null: it has none, or there is no body. */
+  guard: BodyGuard | null = null;
+  /** Why the body is not taken any more; null: it is. */
+  bodyRefusal: Refusal | null = null;
   responseSize = 0;
   status = 0;
   code: ErrorCode | null = null;
@@ -125,6 +132,23 @@ export class Exchange implements RequestMessage, BodyObserver {
 
   requestBytes(count: number): void {
     this.requestSize += count;
+    this.requestChunks++;
+    if (this.guard === null) return;
+    const refusal = this.guard.received(count, performance.now());
+    if (refusal !== null) this.refuseBody(refusal);
+  }
+
+  requestWaiting(waiting: boolean): void {
+    if (this.guard === null) return;
+    if (waiting) this.guard.waiting(performance.now());
+    else this.guard.settled(performance.now());
+  }
+
+  /** Takes nothing more of the body: the exchange with the upstream is given up. */
+  refuseBody(refusal: Refusal): void {
+    if (this.bodyRefusal !== null) return;
+    this.bodyRefusal = refusal;
+    this.abort.abort(new UpstreamError("bad_request", refusal.message, true));
   }
 
   responseBytes(count: number): void {

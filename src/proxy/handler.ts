@@ -10,6 +10,7 @@ import type { ExplainQuestion, Explanation } from "../http/explanation.ts";
 import type { LocalAnswer } from "../http/message.ts";
 import { ERROR_STATUS, type Refusal } from "../http/refusal.ts";
 import type { RequestMetrics } from "../metrics/mod.ts";
+import { isBodyRead } from "../security/request_limits.ts";
 import { encodeRecord, TimestampText } from "../traffic/record.ts";
 import type { RecordBuffer } from "../traffic/buffer.ts";
 import { UpstreamError, type UpstreamResponse } from "../upstream/transport.ts";
@@ -19,7 +20,7 @@ import { Exchange } from "./exchange.ts";
 import { explain } from "./explain.ts";
 import { Forwarder } from "./forward.ts";
 import { clientRequestId, readFields } from "./headers.ts";
-import { Authorities, receive } from "./receive.ts";
+import { Authorities, hasBody, receive } from "./receive.ts";
 import { addExplanation, ExplainToken, explanationOf } from "./live_explain.ts";
 import { recordOf } from "./record.ts";
 import { changeLocalAnswer, changeResponse, changesResponse } from "./response.ts";
@@ -104,7 +105,7 @@ export class ProxyHandler {
       if (end instanceof Promise) end = await end;
       if (end !== null) return await this.#end(exchange, end);
       const outcome = await this.#forwarder.forward(exchange);
-      if (isRefusal(outcome)) return this.#refuse(exchange, outcome);
+      if (isRefusal(outcome)) return this.#refuse(exchange, exchange.bodyRefusal ?? outcome);
       const instead = changesResponse(exchange) ? await changeResponse(exchange, outcome) : null;
       return instead === null ? this.#respond(exchange, outcome) : this.#send(exchange, instead);
     } catch (fault) {
@@ -138,6 +139,8 @@ export class ProxyHandler {
     for (const exchange of this.#inFlight) {
       // A set keeps its order: all that follow are younger.
       if (now - exchange.startedMs < WATCH_AFTER_MS) break;
+      const tooSlow = exchange.guard?.tooSlow(now) ?? null;
+      if (tooSlow !== null) exchange.refuseBody(tooSlow);
       if (exchange.watched) continue;
       exchange.watched = true;
       const { signal } = exchange.request;
@@ -205,8 +208,11 @@ export class ProxyHandler {
     // The client gets another answer in its place.
     if (exchange.bodyDropped) return;
     if (error !== null) {
-      exchange.code = error.code;
-      exchange.errorMessage = `${error.code}: ${error.message}`;
+      const { bodyRefusal } = exchange;
+      const { code, message } = bodyRefusal ?? error;
+      if (bodyRefusal?.denial !== undefined) this.#metrics.denied(bodyRefusal.denial);
+      exchange.code = code;
+      exchange.errorMessage = `${code}: ${message}`;
       this.#forwarder.bodyFailed(exchange, error);
     }
     this.#finish(exchange);
@@ -219,13 +225,19 @@ export class ProxyHandler {
     this.#forwarder.release(exchange);
     const durationMs = performance.now() - exchange.startedMs;
     this.#metrics.end();
+    if (exchange.requestChunks > 0) {
+      const isLimited = exchange.snapshot.config.security.ddos.maxBodyBytes > 0;
+      this.#metrics.bodyStreamed(isLimited, exchange.requestChunks, exchange.requestSize);
+    }
     this.#metrics.requestFinished(exchange.domain ?? "", exchange.method, exchange.status, durationMs);
     if (this.records !== null) {
       const timestamp = this.#timestamps.of(exchange.timestampMs);
       this.records.add(encodeRecord(recordOf(exchange, durationMs, this.#worker), timestamp));
     }
     exchange.snapshot.end();
-    exchange.connection?.requestEnded();
+    const { contentLength } = exchange.fields;
+    const isRead = isBodyRead({ contentLength, hasBody: hasBody(exchange) }, exchange.requestSize);
+    exchange.connection?.requestEnded(isRead);
     if (this.#onIdle.length > 0 && this.#inFlight.size === 0) {
       for (const resolve of this.#onIdle) resolve();
       this.#onIdle = [];

@@ -17,8 +17,8 @@ import { DomainTable } from "./domains.ts";
 import type { Origin } from "./exchange.ts";
 import type { RequestFields } from "./headers.ts";
 import { RouteParts } from "./routes.ts";
-import { AccessStep, RateLimitStep } from "./security_steps.ts";
-import { DomainStep, PluginStep, RoutePluginStep, RouteStep, type Step } from "./steps.ts";
+import { AccessStep, LimitsStep, RateLimitStep } from "./security_steps.ts";
+import { DomainStep, PluginStep, RedirectStep, RoutePluginStep, RouteStep, type Step } from "./steps.ts";
 
 /** What the control thread posts for a new generation: plain data. */
 export interface SnapshotSpec {
@@ -168,11 +168,14 @@ function compileSteps(
   const { table, routes } = parts;
   const routed = table.routes.length > 0 || table.defaultTargets.names !== null;
   const isFirst = config.plugins.applyBeforeDomainMatch;
+  const { security, tls } = config;
   return [
+    security.enabled ? new LimitsStep(security.ddos) : null,
     access === null ? null : new AccessStep(access),
     parts.rateLimit === null ? null : new RateLimitStep(parts.rateLimit),
     isFirst ? plugins : null,
     new DomainStep(new DomainTable(config.domains)),
+    tls.enabled && tls.redirectHttp ? new RedirectStep(tls.redirectPort) : null,
     isFirst ? null : plugins,
     routed ? new RouteStep(table, routes) : null,
     routes.havePlugins ? new RoutePluginStep(routes) : null,

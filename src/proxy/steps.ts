@@ -8,6 +8,7 @@ import type { Chain, PluginOutcome } from "../plugins/mod.ts";
 import type { RouteTable, RouteTrace } from "../routing/mod.ts";
 import type { DomainTable } from "./domains.ts";
 import type { Exchange } from "./exchange.ts";
+import { httpsRedirect } from "./https_redirect.ts";
 import type { RouteParts } from "./routes.ts";
 import type { Trace } from "./trace.ts";
 
@@ -65,6 +66,21 @@ export class DomainStep implements Step {
       return null;
     }
     return { code: "domain_not_found", message: "Domain not found" };
+  }
+}
+
+/** Sends clients of plain HTTP to HTTPS (`tls.redirect_http`). */
+export class RedirectStep implements Step {
+  readonly name = "https_redirect";
+  readonly #port: number;
+
+  /** @param port that clients reach HTTPS at */
+  constructor(port: number) {
+    this.#port = port;
+  }
+
+  run({ scheme, authority, receivedTarget: target }: Exchange): LocalAnswer | null {
+    return httpsRedirect({ scheme, authority, target }, this.#port);
   }
 }
 

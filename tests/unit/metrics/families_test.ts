@@ -21,6 +21,8 @@ Deno.test("the metrics have the names, types and labels that dashboards rely on"
     "dispa_plugin_errors_total{plugin,stage,kind} counter",
     "dispa_plugin_invocations_total{plugin,stage} counter",
     "dispa_plugin_short_circuits_total{plugin,stage} counter",
+    "dispa_request_body_stream_bytes_total{limited} counter",
+    "dispa_request_body_stream_chunks_total{limited} counter",
     "dispa_request_duration_seconds{} histogram",
     "dispa_requests_total{domain,method,status} counter",
     "dispa_retries_refused_total{reason} counter",
