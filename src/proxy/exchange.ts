@@ -71,6 +71,8 @@ export class Exchange implements RequestMessage, BodyObserver {
   code: ErrorCode | null = null;
   errorMessage: string | null = null;
   finished = false;
+  /** Whether the client's connection ends with the answer: the runtime does not close it for `connection: close`. */
+  closes = false;
   /** Whether the upstream's body is thrown away because something else is sent in its place. */
   bodyDropped = false;
   /** The connection that the request came on; null for one that came over no socket. */

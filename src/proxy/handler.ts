@@ -187,6 +187,7 @@ export class ProxyHandler {
   #refuse(exchange: Exchange, refusal: Refusal): Response {
     const { response, size } = refusalResponse(refusal, exchange);
     if (refusal.denial !== undefined) this.#metrics.denied(refusal.denial);
+    exchange.closes = refusal.close === true || exchange.bodyRefusal !== null;
     exchange.status = ERROR_STATUS[refusal.code];
     exchange.code = refusal.code;
     exchange.errorMessage = `${refusal.code}: ${refusal.message}`;
@@ -237,7 +238,7 @@ export class ProxyHandler {
     exchange.snapshot.end();
     const { contentLength } = exchange.fields;
     const isRead = isBodyRead({ contentLength, hasBody: hasBody(exchange) }, exchange.requestSize);
-    exchange.connection?.requestEnded(isRead);
+    exchange.connection?.requestEnded(isRead && !exchange.closes);
     if (this.#onIdle.length > 0 && this.#inFlight.size === 0) {
       for (const resolve of this.#onIdle) resolve();
       this.#onIdle = [];

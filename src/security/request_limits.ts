@@ -49,7 +49,12 @@ export function requestLimits(ddos: DdosConfig): RequestLimit {
 }
 
 function headersTooLarge(denial: DenialKind, what: string): Refusal {
-  return { code: "headers_too_large", message: `Request header fields too large: ${what}`, denial, close: true };
+  return {
+    code: "headers_too_large",
+    message: `Request header fields too large: ${what}`,
+    denial,
+    close: true,
+  };
 }
 
 function bodyTooLarge(denial: DenialKind, maxBodyBytes: number): Refusal {
