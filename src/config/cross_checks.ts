@@ -7,6 +7,7 @@ import { HISTOGRAMS, histogramSchema, monitoringSchema } from "./sections/monito
 import { pluginSchema, pluginsSchema } from "./sections/plugins.ts";
 import { serverSchema } from "./sections/server.ts";
 import { healthCheckSchema, loadBalancingSchema, targetSchema } from "./sections/targets.ts";
+import { websocketSchema } from "./sections/websocket.ts";
 import { type Finding, isTable, type Table, valueAt } from "./tree.ts";
 
 /**
@@ -26,6 +27,7 @@ export function crossCheck(tree: Table): Finding[] {
     ...unknownHistograms(tree),
     ...idlePlugins(tree),
     ...idleClientTimeouts(tree),
+    ...deadWebSockets(tree),
   ];
 }
 
@@ -201,4 +203,17 @@ function idleClientTimeouts(tree: Table): Finding[] {
     if (found === undefined || found === byDefault) return [];
     return [warning(["server", key], "not enforced by this version: idle and slow clients are not closed")];
   });
+}
+
+function deadWebSockets(tree: Table): Finding[] {
+  const { idle_timeout, ping_interval } = websocketSchema.shape;
+  const idleTimeoutMs = read(tree, idle_timeout, "websocket", "idle_timeout");
+  const pingIntervalMs = read(tree, ping_interval, "websocket", "ping_interval");
+  if (idleTimeoutMs !== 0 || pingIntervalMs !== 0) return [];
+  return [
+    warning(
+      ["websocket", "ping_interval"],
+      "found 0 and no idle_timeout: WebSockets of peers that have vanished stay open for ever",
+    ),
+  ];
 }

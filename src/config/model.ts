@@ -125,6 +125,18 @@ export interface HttpClientConfig {
   connectTimeoutMs: number;
 }
 
+export interface WebSocketConfig {
+  enabled: boolean;
+  /** A WebSocket on which no message passes for so long is closed; 0: never. */
+  idleTimeoutMs: number;
+  /** Longest message, its fragments added up. */
+  maxMessageBytes: number;
+  /** Silence after which a side is pinged; without an answer for as long again it counts as gone. 0: no pings. */
+  pingIntervalMs: number;
+  /** Bytes that may wait for the slower side, in each direction. */
+  maxBufferedBytes: number;
+}
+
 export interface PluginConfig {
   name: string;
   type: string;
@@ -152,6 +164,7 @@ export interface Config {
   logging: LoggingConfig;
   monitoring: MonitoringConfig;
   httpClient: HttpClientConfig;
+  websocket: WebSocketConfig;
   plugins: PluginsConfig;
   security: SecurityConfig;
 }

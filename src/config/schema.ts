@@ -13,6 +13,7 @@ import { pluginsFromFile, pluginsSchema, pluginsToFile } from "./sections/plugin
 import { securityFromFile, securitySchema, securityToFile } from "./sections/security.ts";
 import { serverFromFile, serverSchema, serverToFile } from "./sections/server.ts";
 import { targetsFromFile, targetsSchema, targetsToFile } from "./sections/targets.ts";
+import { websocketFromFile, websocketSchema, websocketToFile } from "./sections/websocket.ts";
 import type { Path } from "./problem.ts";
 
 export const configSchema = table({
@@ -22,6 +23,7 @@ export const configSchema = table({
   logging: field(loggingSchema.prefault({}), "The record of traffic."),
   monitoring: field(monitoringSchema.prefault({}), "The health, metrics and admin listeners."),
   http_client: field(httpClientSchema.prefault({}), "Connections to targets."),
+  websocket: field(websocketSchema.prefault({}), "WebSockets between clients and targets."),
   plugins: field(pluginsSchema.prefault({}), "Plugins that see and change requests and responses."),
   security: field(securitySchema.prefault({}), "Who may connect."),
   routing: unavailable("Rules that choose a target by request."),
@@ -39,6 +41,7 @@ export function configFromFile(file: z.output<typeof configSchema>): Config {
     logging: loggingFromFile(file.logging),
     monitoring: monitoringFromFile(file.monitoring),
     httpClient: httpClientFromFile(file.http_client),
+    websocket: websocketFromFile(file.websocket),
     plugins: pluginsFromFile(file.plugins),
     security: securityFromFile(file.security),
   };
@@ -53,6 +56,7 @@ export function configToFile(config: Config): Record<string, unknown> {
     logging: loggingToFile(config.logging),
     monitoring: monitoringToFile(config.monitoring),
     http_client: httpClientToFile(config.httpClient),
+    websocket: websocketToFile(config.websocket),
     plugins: pluginsToFile(config.plugins),
     security: securityToFile(config.security),
   };

@@ -10,6 +10,8 @@ export const ERROR_STATUS = {
   method_not_allowed: 405,
   length_required: 411,
   body_too_large: 413,
+  /** Another version of WebSocket than ours was asked for. */
+  upgrade_required: 426,
   rate_limited: 429,
   headers_too_large: 431,
   /** The client left before it was answered: nobody reads this status, the record keeps it (as nginx does). */
