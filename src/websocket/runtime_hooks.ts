@@ -120,7 +120,8 @@ function symbolOf(object: object, description: string): symbol | null {
  * finished, and a server that is finished closes its WebSockets with 1001: so each would end as it begins.
  * Call it at once after `serveHttpOnConnection`, before anything is awaited; the function it returns, called
  * when a WebSocket of that connection opens (`onOpen` of `acceptWebSocket`), takes the server away from under
- * its own end. It must not be called for a connection that still speaks HTTP: it would be cut.
+ * its own end. It must not be called for a connection that still speaks HTTP: it would be cut. After it the
+ * connection's signal must not be aborted: the runtime throws where nobody can catch it.
  * @returns null if this runtime has no such thing
  */
 export function connectionRelease(): (() => void) | null {

@@ -159,10 +159,8 @@ export class UpstreamSocket implements Peer {
   }
 
   #closedByUpstream(code: number, reason: string): void {
-    if (this.#state === "open") {
-      // Section 5.5.1: the answer, usually with the same code.
-      this.close(code, "");
-    }
+    // Section 5.5.1: the answer, by custom with the same code and reason.
+    this.close(code, reason);
     this.#end({ kind: "closed", code, reason });
   }
 

@@ -78,23 +78,32 @@ export class Relay implements AsyncDisposable {
       (Deno as unknown as { internal: symbol }).internal
     ];
     const finished: Promise<void>[] = [];
+    /** Of the connections that speak HTTP. */
+    const open = new Set<AbortController>();
     const accepting = (async () => {
       for await (const conn of listener) {
+        const abort = new AbortController();
+        open.add(abort);
         let release: (() => void) | null = null;
+        const onOpen = () => {
+          open.delete(abort);
+          release?.();
+        };
         const server = serveHttpOnConnection(
           conn,
-          new AbortController().signal,
-          (request) => this.#handle(request, release),
+          abort.signal,
+          (request) => this.#handle(request, onOpen),
           () => new Response(null, { status: 500 }),
           () => {},
         );
         release = connectionRelease();
-        finished.push(server.finished);
+        finished.push(server.finished.finally(() => open.delete(abort)));
       }
     })();
     return async () => {
       listener.close();
       await accepting;
+      for (const abort of open) abort.abort();
       await Promise.all(finished);
     };
   }
