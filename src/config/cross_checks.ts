@@ -13,6 +13,7 @@ import { retrySchema } from "./sections/retry.ts";
 import { serverSchema } from "./sections/server.ts";
 import { healthCheckSchema, loadBalancingSchema, targetSchema } from "./sections/targets.ts";
 import { certificateSchema, isTlsEnabled, tlsSchema } from "./sections/tls.ts";
+import { websocketSchema } from "./sections/websocket.ts";
 import { type Finding, isTable, type Table, valueAt } from "./tree.ts";
 
 /**
@@ -40,6 +41,7 @@ export function crossCheck(tree: Table): Finding[] {
     ...tlsWithoutEffect(tree),
     ...accessChecks(tree),
     ...checkRouting(tree),
+    ...deadWebSockets(tree),
   ];
 }
 
@@ -343,4 +345,17 @@ function tlsWithoutEffect(tree: Table): Finding[] {
     return [warning(["tls", "redirect_http"], "has no effect where plain_http is false")];
   }
   return [];
+}
+
+function deadWebSockets(tree: Table): Finding[] {
+  const { idle_timeout, ping_interval } = websocketSchema.shape;
+  const idleTimeoutMs = read(tree, idle_timeout, "websocket", "idle_timeout");
+  const pingIntervalMs = read(tree, ping_interval, "websocket", "ping_interval");
+  if (idleTimeoutMs !== 0 || pingIntervalMs !== 0) return [];
+  return [
+    warning(
+      ["websocket", "ping_interval"],
+      "found 0 and no idle_timeout: WebSockets of peers that have vanished stay open for ever",
+    ),
+  ];
 }

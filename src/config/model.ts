@@ -191,6 +191,18 @@ export interface HttpClientConfig {
   clientCertificate: CertificateFiles | null;
 }
 
+export interface WebSocketConfig {
+  enabled: boolean;
+  /** A WebSocket on which no message passes for so long is closed; 0: never. */
+  idleTimeoutMs: number;
+  /** Longest message, its fragments added up. */
+  maxMessageBytes: number;
+  /** Silence after which a side is pinged; without an answer for as long again it counts as gone. 0: no pings. */
+  pingIntervalMs: number;
+  /** Bytes that may wait for the slower side, in each direction. */
+  maxBufferedBytes: number;
+}
+
 export interface PluginConfig {
   name: string;
   type: string;
@@ -420,6 +432,7 @@ export interface Config {
   monitoring: MonitoringConfig;
   httpClient: HttpClientConfig;
   retry: RetryConfig;
+  websocket: WebSocketConfig;
   plugins: PluginsConfig;
   security: SecurityConfig;
   routing: RoutingConfig;

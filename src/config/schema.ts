@@ -16,6 +16,7 @@ import { securityFromFile, securitySchema, securityToFile } from "./sections/sec
 import { serverFromFile, serverSchema, serverToFile } from "./sections/server.ts";
 import { targetsFromFile, targetsSchema, targetsToFile } from "./sections/targets.ts";
 import { tlsFromFile, tlsSchema, tlsToFile } from "./sections/tls.ts";
+import { websocketFromFile, websocketSchema, websocketToFile } from "./sections/websocket.ts";
 import type { Path } from "./problem.ts";
 
 export const configSchema = table({
@@ -29,6 +30,7 @@ export const configSchema = table({
     retrySchema.prefault({}),
     "Which failed requests are sent again, how often, and at what pace.",
   ),
+  websocket: field(websocketSchema.prefault({}), "WebSockets between clients and targets."),
   plugins: field(pluginsSchema.prefault({}), "Plugins that see and change requests and responses."),
   security: field(securitySchema.prefault({}), "Who may connect."),
   routing: field(
@@ -49,6 +51,7 @@ export function configFromFile(file: z.output<typeof configSchema>): Config {
     monitoring: monitoringFromFile(file.monitoring),
     httpClient: httpClientFromFile(file.http_client),
     retry: retryFromFile(file.retry, file.server.request_timeout),
+    websocket: websocketFromFile(file.websocket),
     plugins: pluginsFromFile(file.plugins),
     security: securityFromFile(file.security),
     routing: routingFromFile(file.routing),
@@ -66,6 +69,7 @@ export function configToFile(config: Config): Record<string, unknown> {
     monitoring: monitoringToFile(config.monitoring),
     http_client: httpClientToFile(config.httpClient),
     retry: retryToFile(config.retry),
+    websocket: websocketToFile(config.websocket),
     plugins: pluginsToFile(config.plugins),
     security: securityToFile(config.security),
     routing: routingToFile(config.routing),

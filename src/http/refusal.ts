@@ -11,6 +11,8 @@ export const ERROR_STATUS = {
   slow_client: 408,
   length_required: 411,
   body_too_large: 413,
+  /** Another version of WebSocket than ours was asked for. */
+  upgrade_required: 426,
   rate_limited: 429,
   headers_too_large: 431,
   /** The client left before it was answered: nobody reads this status, the record keeps it (as nginx does). */

@@ -21,6 +21,8 @@ export interface ClientConnection {
    *   soon, whatever the runtime would go on reading (Deno 2.9 reads to the end of a body it refused)
    */
   requestEnded(bodyRead?: boolean): void;
+  /** It has become a WebSocket: what is sent on it is no HTTP any more. `requestEnded` comes when that ends. */
+  upgraded(): void;
 }
 
 export interface ConnectionLimits {
@@ -202,6 +204,7 @@ export class TrackedConnection implements ClientConnection {
   #draining = false;
   #server: ConnectionServer | null = null;
   #close: () => void;
+  #release: (() => void) | null = null;
   #onGone: (() => void) | null = null;
 
   constructor(
@@ -221,9 +224,14 @@ export class TrackedConnection implements ClientConnection {
     return this.#state === "closing";
   }
 
-  /** HTTP is spoken on it from now on. @param abort ends it at once */
-  served(server: ConnectionServer, abort: () => void): void {
+  /**
+   * HTTP is spoken on it from now on.
+   * @param abort ends it at once
+   * @param release takes the server away from under its own end; null where the runtime cannot
+   */
+  served(server: ConnectionServer, abort: () => void, release: (() => void) | null): void {
     this.#server = server;
+    this.#release = release;
     this.#close = abort;
     this.#state = "header";
     this.table.schedule(this, this.table.clockMs + this.table.limits.headerTimeoutMs);
@@ -313,6 +321,11 @@ export class TrackedConnection implements ClientConnection {
     this.#state = "closing";
     this.table.schedule(this, Infinity);
     this.#close();
+  }
+
+  upgraded(): void {
+    this.gone();
+    this.#release?.();
   }
 
   /** The socket is closed, or belongs to somebody else now (an upgrade). */

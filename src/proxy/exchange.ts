@@ -59,6 +59,8 @@ export class Exchange implements RequestMessage, BodyObserver {
   upstreamStartedMs = 0;
   upstreamMs: number | null = null;
 
+  /** Whether the client asks for a WebSocket, and may have one. */
+  isWebSocket = false;
   requestSize = 0;
   /** Pieces that the request's body came in. */
   requestChunks = 0;

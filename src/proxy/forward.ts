@@ -9,10 +9,21 @@ import type { RequestMetrics } from "../metrics/mod.ts";
 import type { AttemptFailure } from "../retry/policy.ts";
 import { ReplayBody, ReplayMemory } from "../retry/replay_body.ts";
 import type { Mirror } from "../routing/mod.ts";
-import { AbortHandle, UpstreamError, type UpstreamResponse } from "../upstream/transport.ts";
+import {
+  AbortHandle,
+  type BodyObserver,
+  UpstreamError,
+  type UpstreamResponse,
+} from "../upstream/transport.ts";
+import { connectWebSocket, UpstreamSocket, webSocketLimits } from "../websocket/mod.ts";
 import type { Exchange } from "./exchange.ts";
 import { BodyCopy, Mirrors } from "./mirror.ts";
 import { hasBody } from "./receive.ts";
+
+/** An answer, or with status 101 the WebSocket that the target agreed to: it is the caller's. */
+export interface Forwarded extends UpstreamResponse {
+  socket?: UpstreamSocket;
+}
 
 /** A request on its way: what its attempts share. */
 interface Attempts {
@@ -40,7 +51,7 @@ export class Forwarder {
    * The answer of the first target that gives one, its body perhaps still arriving, or why there is none. The
    * target stays counted as in use until `release`.
    */
-  async forward(exchange: Exchange): Promise<UpstreamResponse | Refusal> {
+  async forward(exchange: Exchange): Promise<Forwarded | Refusal> {
     exchange.snapshot.retryBudget?.request();
     exchange.body = hasBody(exchange) ? exchange.request.body : null;
     if (exchange.route !== null && exchange.route.mirror !== null) {
@@ -62,7 +73,7 @@ export class Forwarder {
     return await this.#attempt(attempts, first);
   }
 
-  async #attempt(attempts: Attempts, target: BalancedTarget): Promise<UpstreamResponse | Refusal> {
+  async #attempt(attempts: Attempts, target: BalancedTarget): Promise<Forwarded | Refusal> {
     const { exchange, body } = attempts;
     exchange.upstream = target;
     exchange.targetName = target.config.name;
@@ -99,7 +110,7 @@ export class Forwarder {
     failed: BalancedTarget,
     next: BalancedTarget,
     cause: string,
-  ): Promise<UpstreamResponse | Refusal> {
+  ): Promise<Forwarded | Refusal> {
     const { exchange } = attempts;
     this.#metrics.retried(cause);
     exchange.trace?.add(
@@ -231,13 +242,54 @@ export class Forwarder {
     });
   }
 
-  #send({ exchange, body }: Attempts, target: BalancedTarget): Promise<UpstreamResponse> {
-    const { snapshot, fields } = exchange;
-    const { config, retry } = snapshot;
+  #send({ exchange, body }: Attempts, target: BalancedTarget): Promise<Forwarded> {
+    const { retry } = exchange.snapshot;
     exchange.upstreamStartedMs = performance.now();
     const attemptMs = retry.attemptTimeoutMs(exchange.upstreamStartedMs - exchange.startedMs);
     const limit = attemptMs === null ? null : new AttemptLimit(exchange.abort, target.config, attemptMs);
-    const response = snapshot.transports.for(target.config).send({
+    const abort = limit?.abort ?? exchange.abort;
+    const response = exchange.isWebSocket ? this.#sendUpgrade(exchange, target, abort) : this.#sendRequest(
+      exchange,
+      target,
+      abort,
+      body,
+    );
+    return limit === null ? response : response.finally(() => limit.end());
+  }
+
+  async #sendUpgrade(
+    { snapshot, target: path, headers }: Exchange,
+    { config: target }: BalancedTarget,
+    abort: AbortHandle,
+  ): Promise<Forwarded> {
+    const { config, transports } = snapshot;
+    const answer = await connectWebSocket(
+      {
+        target,
+        path: target.basePath + path,
+        headers,
+        abort,
+        observer: UNOBSERVED,
+        connectTimeoutMs: config.httpClient.connectTimeoutMs,
+        timeoutMs: target.timeoutMs ?? config.server.requestTimeoutMs,
+      },
+      webSocketLimits(config.websocket),
+      transports.dial,
+    );
+    return answer instanceof UpstreamSocket
+      ? { status: 101, headers: answer.headers, body: null, socket: answer }
+      : answer;
+  }
+
+  #sendRequest(
+    exchange: Exchange,
+    target: BalancedTarget,
+    abort: AbortHandle,
+    body: ReplayBody | null,
+  ): Promise<Forwarded> {
+    const { snapshot, fields } = exchange;
+    const { config } = snapshot;
+    return snapshot.transports.for(target.config).send({
       target: target.config,
       method: exchange.method,
       path: target.config.basePath + exchange.target,
@@ -248,14 +300,20 @@ export class Forwarder {
       // for those that may have to be sent again.
       giveChunks: body === null,
       lendChunks: true,
-      abort: limit?.abort ?? exchange.abort,
+      abort,
       observer: exchange,
       connectTimeoutMs: config.httpClient.connectTimeoutMs,
       timeoutMs: target.config.timeoutMs ?? config.server.requestTimeoutMs,
     });
-    return limit === null ? response : response.finally(() => limit.end());
   }
 }
+
+/** What becomes of an upgrade's bodies is counted by its session. */
+const UNOBSERVED: BodyObserver = {
+  requestBytes() {},
+  responseBytes() {},
+  responseEnded() {},
+};
 
 const NO_TARGET: Refusal = {
   code: "no_target",

@@ -9,16 +9,17 @@
 import type { ExplainQuestion, Explanation } from "../http/explanation.ts";
 import type { LocalAnswer } from "../http/message.ts";
 import { ERROR_STATUS, type Refusal } from "../http/refusal.ts";
-import type { RequestMetrics } from "../metrics/mod.ts";
+import type { RequestMetrics, WebSocketMetrics } from "../metrics/mod.ts";
 import { isBodyRead } from "../security/request_limits.ts";
 import { encodeRecord, TimestampText } from "../traffic/record.ts";
 import type { RecordBuffer } from "../traffic/buffer.ts";
 import { UpstreamError, type UpstreamResponse } from "../upstream/transport.ts";
 import type { ClientConnection } from "./connections.ts";
+import type { UpstreamSocket } from "../websocket/mod.ts";
 import { localResponse, refusalResponse, upstreamResponse } from "./answers.ts";
 import { Exchange } from "./exchange.ts";
 import { explain } from "./explain.ts";
-import { Forwarder } from "./forward.ts";
+import { type Forwarded, Forwarder } from "./forward.ts";
 import { clientRequestId, readFields } from "./headers.ts";
 import { Authorities, hasBody, receive } from "./receive.ts";
 import { addExplanation, ExplainToken, explanationOf } from "./live_explain.ts";
@@ -28,12 +29,14 @@ import { RequestIds } from "./request_id.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { type Ending, isRefusal, runSteps, type StepEnding } from "./steps.ts";
 import { Trace } from "./trace.ts";
+import { readUpgrade, Upgrades } from "./upgrade.ts";
 
 export interface HandlerOptions {
   snapshot: Snapshot;
   /** Index of this proxy thread, for the record. */
   worker: number;
   metrics: RequestMetrics;
+  webSocketMetrics: WebSocketMetrics;
   /** Null when the traffic log is off. */
   records: RecordBuffer | null;
   /** Who shows it is told how its request is decided; null: nobody. */
@@ -57,6 +60,7 @@ export class ProxyHandler {
   readonly #metrics: RequestMetrics;
   readonly #log: HandlerOptions["log"];
   readonly #forwarder: Forwarder;
+  readonly #upgrades: Upgrades;
   readonly #explainToken: ExplainToken;
   readonly #ids = new RequestIds();
   readonly #authorities = new Authorities();
@@ -71,6 +75,7 @@ export class ProxyHandler {
     this.#metrics = options.metrics;
     this.#log = options.log;
     this.#forwarder = new Forwarder(options.metrics);
+    this.#upgrades = new Upgrades(options.webSocketMetrics);
     this.#explainToken = new ExplainToken(options.explainToken);
   }
 
@@ -99,7 +104,7 @@ export class ProxyHandler {
       exchange.trace = new Trace(false);
     }
     try {
-      const refusal = receive(exchange, this.#authorities, connection.port);
+      const refusal = receive(exchange, this.#authorities, connection.port) ?? readUpgrade(exchange);
       if (refusal !== null) return this.#refuse(exchange, refusal);
       let end = runSteps(exchange);
       if (end instanceof Promise) end = await end;
@@ -107,6 +112,9 @@ export class ProxyHandler {
       const outcome = await this.#forwarder.forward(exchange);
       if (isRefusal(outcome)) return this.#refuse(exchange, exchange.bodyRefusal ?? outcome);
       const instead = changesResponse(exchange) ? await changeResponse(exchange, outcome) : null;
+      if (outcome.socket !== undefined) {
+        return this.#upgrade(exchange, request, outcome, outcome.socket, instead);
+      }
       return instead === null ? this.#respond(exchange, outcome) : this.#send(exchange, instead);
     } catch (fault) {
       this.#log("error", "request failed inside the proxy", {
@@ -160,6 +168,39 @@ export class ProxyHandler {
 
   #send(exchange: Exchange, ending: Ending): Response {
     return isRefusal(ending) ? this.#refuse(exchange, ending) : this.#answer(exchange, ending);
+  }
+
+  /** @param instead of the switch, by a plugin */
+  #upgrade(
+    exchange: Exchange,
+    request: Request,
+    { status, headers }: Forwarded,
+    socket: UpstreamSocket,
+    instead: Ending | null,
+  ): Response {
+    if (instead !== null) {
+      socket.drop();
+      return this.#send(exchange, instead);
+    }
+    const response = this.#upgrades.open(
+      exchange,
+      request,
+      { status, headers, body: null, socket },
+      (ended) => {
+        exchange.requestSize = ended.toTarget.bytes;
+        exchange.responseSize = ended.toClient.bytes;
+        if (ended.error !== null) exchange.errorMessage = `websocket_${ended.cause}: ${ended.error}`;
+        this.#log("debug", "websocket ended", { request_id: exchange.requestId, ...ended });
+        this.#finish(exchange);
+      },
+    );
+    exchange.status = 101;
+    return response;
+  }
+
+  /** Closes all WebSockets, with the code for a server that goes away; resolves when they have ended. */
+  closeWebSockets(): Promise<void> {
+    return this.#upgrades.closeAll();
   }
 
   #respond(exchange: Exchange, upstream: UpstreamResponse): Response {

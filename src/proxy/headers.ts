@@ -17,6 +17,8 @@ export interface RequestFields {
   forwardedFor: string | null;
   forwardedProto: string | null;
   forwardedHost: string | null;
+  /** The protocol that the client would rather speak. */
+  upgrade: string | null;
   /** Fields of the header, and the bytes they take: for the limits of `[security.ddos]`. */
   fieldCount: number;
   fieldBytes: number;
@@ -38,6 +40,7 @@ export function readFields(headers: Headers): RequestFields {
     forwardedFor: null,
     forwardedProto: null,
     forwardedHost: null,
+    upgrade: null,
     fieldCount: 0,
     fieldBytes: 0,
     explain: null,
@@ -71,6 +74,9 @@ export function readFields(headers: Headers): RequestFields {
       case EXPLAIN_FIELD:
         fields.explain = value;
         break;
+      case "upgrade":
+        fields.upgrade = value;
+        break;
       case "connection":
         fields.connection = value;
         break;
@@ -82,7 +88,6 @@ export function readFields(headers: Headers): RequestFields {
       case "proxy-connection":
       case "te":
       case "trailer":
-      case "upgrade":
       case "http2-settings":
       case "expect":
         break;

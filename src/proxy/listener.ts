@@ -4,6 +4,7 @@
  * on its own; on a runtime that has no way to, `Deno.serve` takes the place of both, without time-outs.
  */
 import type { SocketAddress } from "../config/model.ts";
+import { connectionRelease } from "../websocket/mod.ts";
 import { AcceptLoop } from "./accept_loop.ts";
 import type { ClientConnection, ConnectionTable, TrackedConnection } from "./connections.ts";
 import { type ServeConnection, serveConnection } from "./http_runtime.ts";
@@ -167,7 +168,7 @@ export class Listener {
       return handler(request, connection);
     };
     const server = serve(socket, signal, respond, failed, nothing);
-    connection.served(server, () => quietly(abort));
+    connection.served(server, () => quietly(abort), connectionRelease());
     const gone = () => connection.gone();
     // It rejects where the client did not end the connection in order: that is how clients are.
     server.finished.then(gone, gone);
@@ -180,7 +181,13 @@ export class Listener {
     const scheme = this.#keys === null ? "http" : "https";
     const handle = (request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>) => {
       const peerIp = unmapped(info.remoteAddr.hostname);
-      return handler(request, { peerIp, scheme, port: this.address.port, requestEnded: nothing });
+      return handler(request, {
+        peerIp,
+        scheme,
+        port: this.address.port,
+        requestEnded: nothing,
+        upgraded: nothing,
+      });
     };
     if (this.#keys === null) return Deno.serve(options, handle);
     if (this.#keys.byDomain.length > 0) {

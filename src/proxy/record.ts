@@ -24,7 +24,11 @@ export function recordOf(exchange: Exchange, durationMs: number, worker: number)
     route: exchange.route?.name ?? exchange.domain,
     upstreamMs: exchange.upstreamMs,
     retries: exchange.retries,
-    protocol: exchange.fields.host === null ? "h2" : "http/1.1",
+    protocol: exchange.isWebSocket && exchange.status === 101
+      ? "websocket"
+      : exchange.fields.host === null
+      ? "h2"
+      : "http/1.1",
     worker,
   };
 }

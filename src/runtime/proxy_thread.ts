@@ -7,7 +7,14 @@ import { isDeepStrictEqual } from "node:util";
 import type { Config, SocketAddress } from "../config/model.ts";
 import { circuitLine } from "../health/circuit_breaker.ts";
 import type { ExplainQuestion, Explanation } from "../http/explanation.ts";
-import { bucketBounds, FAMILIES, MetricCells, PluginMetrics, RequestMetrics } from "../metrics/mod.ts";
+import {
+  bucketBounds,
+  FAMILIES,
+  MetricCells,
+  PluginMetrics,
+  RequestMetrics,
+  WebSocketMetrics,
+} from "../metrics/mod.ts";
 import { ConnectionCounts } from "../proxy/connection_counts.ts";
 import { type ConnectionLimits, ConnectionTable } from "../proxy/connections.ts";
 import { ProxyHandler } from "../proxy/handler.ts";
@@ -74,6 +81,7 @@ class ProxyThread {
       worker: start.thread,
       metrics,
       records: null,
+      webSocketMetrics: new WebSocketMetrics(cells),
       explainToken: start.explainToken,
       log: context.log,
     });
@@ -249,7 +257,9 @@ class ProxyThread {
 
   /** Resolves when nothing is in flight any more and every record is on its way to the writer. */
   async drain(): Promise<void> {
+    const webSockets = this.#handler.closeWebSockets();
     await this.#drainOthers(this.#listeners, null);
+    await webSockets;
     await this.#handler.idle();
     clearInterval(this.#ticker);
     this.#records?.flush();

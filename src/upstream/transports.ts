@@ -1,6 +1,7 @@
 /** Which transport carries a request to a target, by `http_client.transport` (DESIGN 6). */
 import type { HttpClientConfig, TargetConfig } from "../config/model.ts";
 import { FetchPool } from "./fetch_pool.ts";
+import { createDial, type Dial } from "./http1_dial.ts";
 import { Http1Pool } from "./http1_pool.ts";
 import { readUpstreamTls, type UpstreamTls } from "./tls_files.ts";
 import type { Transport } from "./transport.ts";
@@ -9,6 +10,7 @@ import type { Transport } from "./transport.ts";
 export class TransportSet {
   #fetch: FetchPool | null = null;
   #http1: Http1Pool | null = null;
+  #dial: Dial | null = null;
 
   readonly #tls: UpstreamTls;
 
@@ -37,6 +39,11 @@ export class TransportSet {
       poolIdleTimeoutMs: this.config.poolIdleTimeoutMs,
       ...this.#tls,
     });
+  }
+
+  /** Opens a connection of one's own, for what is no request and answer. */
+  get dial(): Dial {
+    return this.#dial ??= createDial(this.#tls.caCerts, this.#tls.clientPair);
   }
 
   /** Closes idle connections now, the others when their exchange has ended. */

@@ -86,6 +86,13 @@ Deno.test("a configuration with one target and nothing else has every default", 
       caPath: null,
       clientCertificate: null,
     },
+    websocket: {
+      enabled: true,
+      idleTimeoutMs: 0,
+      maxMessageBytes: 67108864,
+      pingIntervalMs: 30000,
+      maxBufferedBytes: 1048576,
+    },
     retry: {
       enabled: false,
       attempts: 3,
@@ -360,6 +367,13 @@ certificates = [{ domain = "*.Example.org", cert_file = "/o.pem", key_file = "/o
       connectTimeoutMs: 12_000,
       caPath: null,
       clientCertificate: null,
+    },
+    websocket: {
+      enabled: true,
+      idleTimeoutMs: 0,
+      maxMessageBytes: 67108864,
+      pingIntervalMs: 30000,
+      maxBufferedBytes: 1048576,
     },
     retry: {
       enabled: true,

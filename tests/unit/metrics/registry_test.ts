@@ -137,6 +137,7 @@ Deno.test("gather leaves out families without a series, and has Dispa's own tota
     "dispa_active_requests",
     "dispa_log_dropped_total",
     "dispa_request_duration_seconds",
+    "dispa_websocket_connections",
     "dispa_worker_restarts_total",
   ]);
 });

@@ -12,6 +12,7 @@ Deno.test("the error codes and their status are what they were", () => {
     slow_client: 408,
     length_required: 411,
     body_too_large: 413,
+    upgrade_required: 426,
     rate_limited: 429,
     headers_too_large: 431,
     client_gone: 499,

@@ -55,6 +55,7 @@ class Fixture {
         this.events.push(`${name} aborted`);
         connection.gone();
       },
+      null,
     );
     return connection;
   }
@@ -148,6 +149,7 @@ Deno.test("a handshake in time leaves the whole header time-out for the header",
   a?.served(
     { finished: Promise.resolve(), shutdown: () => Promise.resolve() },
     () => t.events.push("aborted"),
+    null,
   );
   t.pass(900);
   assert.deepEqual(t.events, []);
