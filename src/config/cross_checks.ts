@@ -1,6 +1,7 @@
 /** What no single key can tell: names that are used twice, times and ports that do not go together. */
 import type * as z from "zod";
 import { accessChecks } from "./access_checks.ts";
+import { authChecks } from "./auth_checks.ts";
 import { nearest } from "./nearest.ts";
 import { REQUEST_ONLY } from "./plugins/mod.ts";
 import { formatPath, type Path, quote, showFound } from "./problem.ts";
@@ -40,6 +41,7 @@ export function crossCheck(tree: Table): Finding[] {
     ...certificatePairs(tree),
     ...tlsWithoutEffect(tree),
     ...accessChecks(tree),
+    ...authChecks(tree),
     ...checkRouting(tree),
     ...deadWebSockets(tree),
   ];

@@ -261,12 +261,66 @@ export interface DdosConfig {
   minBodyBytesPerSecond: number;
 }
 
+export interface AuthConfig {
+  mode: "apikey" | "bearer";
+  /** Field that holds the key, in lower case; `authorization` in mode bearer. */
+  headerName: string;
+  /** Secret. At least one, each of visible ASCII characters. */
+  keys: string[];
+}
+
+export type JwtAlgorithm = "HS256" | "HS384" | "HS512" | "RS256" | "RS384" | "RS512" | "ES256";
+
+/** The public members of a JSON web key, checked to be a key of a kind and size that we verify with. */
+export type PublicJwk =
+  | { kty: "RSA"; n: string; e: string }
+  | { kty: "EC"; crv: "P-256"; x: string; y: string };
+
+export interface JwtKeyConfig {
+  kid: string;
+  jwk: PublicJwk;
+}
+
+/** A claim that targets get as a field, its name in lower case. */
+export interface ClaimHeader {
+  claim: string;
+  header: string;
+}
+
+export interface JwtConfig {
+  /** The only one accepted. */
+  algorithm: JwtAlgorithm;
+  /** Secret. For HS256, HS384 and HS512; null: none. */
+  secret: string | null;
+  /** Static keys, of all types. */
+  keys: JwtKeyConfig[];
+  /** `https://…` or `http://…`; null: none. */
+  jwksUrl: string | null;
+  /** The keys of `jwksUrl` are fetched again after this time … */
+  jwksCacheMs: number;
+  /** … and used for this much longer while they cannot be. */
+  jwksStaleMs: number;
+  leewayMs: number;
+  /** Accepted values of `iss`; empty: any. */
+  issuers: string[];
+  /** Accepted values of `aud`; empty: any. */
+  audiences: string[];
+  cacheEnabled: boolean;
+  claimHeaders: ClaimHeader[];
+}
+
 export interface SecurityConfig {
   /** False: all of the section is off, whatever the rest says. */
   enabled: boolean;
   accessControl: AccessControlConfig;
   /** Null: off. */
   rateLimit: RateLimitConfig | null;
+  /** Paths in their matching form that need neither key nor token, each with all below it. */
+  exemptPaths: string[];
+  /** Null: off. */
+  auth: AuthConfig | null;
+  /** Null: off. */
+  jwt: JwtConfig | null;
   ddos: DdosConfig;
 }
 

@@ -116,6 +116,9 @@ Deno.test("a configuration with one target and nothing else has every default", 
         trustedProxies: null,
       },
       rateLimit: null,
+      exemptPaths: [],
+      auth: null,
+      jwt: null,
       ddos: {
         maxHeaders: 100,
         maxHeaderBytes: 32_768,
@@ -238,6 +241,26 @@ enabled = false
 stage = "both"
 error_strategy = "fail"
 config = { paths = ["/a/"] }
+[security]
+exempt_paths = ["/health/"]
+[security.auth]
+enabled = true
+mode = "apikey"
+header_name = "X-Key"
+keys = ["0123456789abcdef"]
+[security.jwt]
+enabled = true
+algorithm = "ES256"
+secret = "unused"
+es256_keys = [{ kid = "k", x = "azmS65cEw4QZijv5X5jodTJ4f-1B9gdhmplJciK4oZk", y = "sAijc8sbnfg1UXfb-X_RSQ0bhBd6WqJVUyxzVdO2TJ8" }]
+jwks_url = "https://login.example.com/jwks"
+jwks_cache_secs = 30
+jwks_stale_secs = 0
+leeway_secs = 0.5
+issuer = "https://login.example.com/"
+audience = ["a", "b"]
+cache_enabled = false
+claims_to_headers = { sub = "X-User-Id" }
 [security.access_control]
 allowed_ips = ["10.0.0.0/8"]
 denied_ips = ["10.0.0.1"]
@@ -411,6 +434,29 @@ certificates = [{ domain = "*.Example.org", cert_file = "/o.pem", key_file = "/o
         trustedProxies: ["10.0.0.2"],
       },
       rateLimit: { ratePerSec: 13, burst: 14, store: "redis://h", storeTimeoutMs: 15 },
+      exemptPaths: ["/health"],
+      auth: { mode: "apikey", headerName: "x-key", keys: ["0123456789abcdef"] },
+      jwt: {
+        algorithm: "ES256",
+        secret: "unused",
+        keys: [{
+          kid: "k",
+          jwk: {
+            kty: "EC",
+            crv: "P-256",
+            x: "azmS65cEw4QZijv5X5jodTJ4f-1B9gdhmplJciK4oZk",
+            y: "sAijc8sbnfg1UXfb-X_RSQ0bhBd6WqJVUyxzVdO2TJ8",
+          },
+        }],
+        jwksUrl: "https://login.example.com/jwks",
+        jwksCacheMs: 30_000,
+        jwksStaleMs: 0,
+        leewayMs: 500,
+        issuers: ["https://login.example.com/"],
+        audiences: ["a", "b"],
+        cacheEnabled: false,
+        claimHeaders: [{ claim: "sub", header: "x-user-id" }],
+      },
       ddos: {
         maxHeaders: 1,
         maxHeaderBytes: 1000,
@@ -570,7 +616,8 @@ alowed_ips = []
     [
       "x.toml:2:1 security.ddos.max_header: unknown key, did you mean max_headers?",
       "x.toml:5:1 security.access_control.alowed_ips: unknown key, did you mean allowed_ips?",
-      "x.toml:6:2 security.waf: unknown key, known in security are enabled, access_control, rate_limit, ddos",
+      "x.toml:6:2 security.waf: unknown key, known in security are enabled, access_control, " +
+      "exempt_paths, auth, jwt, rate_limit, ddos",
     ],
   ],
   [

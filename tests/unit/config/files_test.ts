@@ -41,7 +41,7 @@ function flatten(value: unknown, path: string, into: Map<string, unknown>): Map<
 
 /** The example with the keys that it shows commented out. */
 function uncommented(text: string): string {
-  return text.replace(/^# (?=\[\[|[a-z_.]+ = )/gm, "")
+  return text.replace(/^# (?=\[\[|[a-z0-9_.]+ = )/gm, "")
     // Without it the trusted proxies play no part, which is worth a warning.
     .replace("trust_proxy_headers = false", "trust_proxy_headers = true");
 }

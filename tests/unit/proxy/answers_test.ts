@@ -24,6 +24,7 @@ Deno.test("the error codes and their status are what they were", () => {
     bad_response: 502,
     tls: 502,
     no_target: 503,
+    auth_unavailable: 503,
     overloaded: 503,
     upstream_timeout: 504,
   });
