@@ -2,6 +2,7 @@
 import type { DdosConfig } from "../config/model.ts";
 import type { Refusal } from "../http/refusal.ts";
 import type { AccessStep as Access } from "../security/access.ts";
+import type { AuthStep } from "../security/auth.ts";
 import type { RateLimitStep as RateLimit } from "../security/rate_limit.ts";
 import { bodyGuard, type RequestLimit, requestLimits } from "../security/request_limits.ts";
 import type { Exchange } from "./exchange.ts";
@@ -65,5 +66,21 @@ export class RateLimitStep implements Step {
   #told(exchange: Exchange, refusal: Refusal | null): Refusal | null {
     if (refusal === null) exchange.trace?.add(this.name, "passed", `${exchange.clientIp} is below its limit`);
     return refusal;
+  }
+}
+
+/** Who may come in, by key or token. */
+export class AuthenticationStep implements Step {
+  readonly name = "auth";
+  readonly #auth: AuthStep;
+
+  constructor(auth: AuthStep) {
+    this.#auth = auth;
+  }
+
+  run(exchange: Exchange): Refusal | null | Promise<Refusal | null> {
+    const { trace } = exchange;
+    if (trace === null) return this.#auth.check(exchange);
+    return this.#auth.check(exchange, (summary, details) => trace.add(this.name, "passed", summary, details));
   }
 }

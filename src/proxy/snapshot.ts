@@ -11,13 +11,15 @@ import { RetryBudget } from "../retry/budget.ts";
 import { RetryPolicy } from "../retry/policy.ts";
 import { RouteTable } from "../routing/mod.ts";
 import { accessStep } from "../security/access.ts";
+import { type AuthStep, authStep } from "../security/auth.ts";
 import { TrustedPeers } from "../security/client_address.ts";
+import type { RemoteKeySets } from "../security/remote_keys.ts";
 import { type RateLimitStep as RateLimit, rateLimitStep } from "../security/rate_limit.ts";
 import { DomainTable } from "./domains.ts";
 import type { Origin } from "./exchange.ts";
 import type { RequestFields } from "./headers.ts";
 import { RouteParts } from "./routes.ts";
-import { AccessStep, LimitsStep, RateLimitStep } from "./security_steps.ts";
+import { AccessStep, AuthenticationStep, LimitsStep, RateLimitStep } from "./security_steps.ts";
 import { DomainStep, PluginStep, RedirectStep, RoutePluginStep, RouteStep, type Step } from "./steps.ts";
 
 /** What the control thread posts for a new generation: plain data. */
@@ -36,6 +38,8 @@ export interface SnapshotContext {
   table: TargetTable;
   counts: ActiveCounts;
   pluginMetrics: PluginMetrics;
+  /** Keys that are fetched, shared by all generations. */
+  remoteKeys: RemoteKeySets;
   /** A target's circuit has changed through a request of this thread. */
   circuitChanged: (change: CircuitChange) => void;
   log: (
@@ -63,6 +67,7 @@ export class Snapshot {
   readonly routes: RouteParts;
   readonly #plugins: PluginSet;
   readonly #rateLimit: RateLimit | null;
+  readonly #auth: AuthStep | null;
   readonly #peers: TrustedPeers;
   #inFlight = 0;
   #retired: (() => void) | null = null;
@@ -71,7 +76,7 @@ export class Snapshot {
     spec: SnapshotSpec,
     context: SnapshotContext,
     readonly transports: TransportSet,
-    plugins: PluginSet,
+    { plugins, auth }: { plugins: PluginSet; auth: AuthStep | null },
   ) {
     const { config } = spec;
     this.generation = spec.generation;
@@ -92,6 +97,7 @@ export class Snapshot {
     const budget = spec.shared[RETRY_BUDGET_KEY];
     this.retryBudget = budget === undefined ? null : new RetryBudget(budget, config.retry.budget);
     this.#plugins = plugins;
+    this.#auth = auth;
     this.responseChain = plugins.responseChain;
     const rateLimit = rateLimitStep(config.security, spec.shared[RATE_LIMIT_KEY] ?? null, context.log);
     this.#rateLimit = rateLimit;
@@ -102,7 +108,7 @@ export class Snapshot {
       plugins,
       log: (message, fields) => context.log("debug", message, fields),
     });
-    this.steps = compileSteps(config, { plugins, rateLimit, table, routes: this.routes });
+    this.steps = compileSteps(config, { plugins, rateLimit, auth, table, routes: this.routes });
   }
 
   /** @throws Error if a part of the configuration cannot be made, e.g. a plugin's module not be loaded */
@@ -116,7 +122,13 @@ export class Snapshot {
       log: context.log,
       metrics: context.pluginMetrics,
     });
-    return new Snapshot(spec, context, transports, plugins);
+    try {
+      const auth = await authStep(spec.config.security, { remoteKeys: context.remoteKeys });
+      return new Snapshot(spec, context, transports, { plugins, auth });
+    } catch (fault) {
+      await plugins.dispose();
+      throw fault;
+    }
   }
 
   /** Where a request comes from, as far as this configuration believes it. */
@@ -142,7 +154,7 @@ export class Snapshot {
       if (this.#inFlight === 0) resolve();
       else this.#retired = resolve;
     });
-    await Promise.all([this.#plugins.dispose(), this.#rateLimit?.close()]);
+    await Promise.all([this.#plugins.dispose(), this.#rateLimit?.close(), this.#auth?.dispose()]);
   }
 }
 
@@ -160,7 +172,13 @@ export const RATE_LIMIT_KEY = "rate_limit";
 /** The way of a request (DESIGN 6): only what the configuration asks for. */
 function compileSteps(
   config: Config,
-  parts: { plugins: PluginSet; rateLimit: RateLimit | null; table: RouteTable; routes: RouteParts },
+  parts: {
+    plugins: PluginSet;
+    rateLimit: RateLimit | null;
+    auth: AuthStep | null;
+    table: RouteTable;
+    routes: RouteParts;
+  },
 ): Step[] {
   const access = accessStep(config.security);
   const { requestChain } = parts.plugins;
@@ -173,6 +191,7 @@ function compileSteps(
     security.enabled ? new LimitsStep(security.ddos) : null,
     access === null ? null : new AccessStep(access),
     parts.rateLimit === null ? null : new RateLimitStep(parts.rateLimit),
+    parts.auth === null ? null : new AuthenticationStep(parts.auth),
     isFirst ? plugins : null,
     new DomainStep(new DomainTable(config.domains)),
     tls.enabled && tls.redirectHttp ? new RedirectStep(tls.redirectPort) : null,

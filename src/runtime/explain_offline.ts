@@ -6,6 +6,7 @@ import type { ExplainQuestion, Explanation } from "../http/explanation.ts";
 import { bucketBounds, MetricCells, PluginMetrics, RequestMetrics } from "../metrics/mod.ts";
 import { explain } from "../proxy/explain.ts";
 import { Forwarder } from "../proxy/forward.ts";
+import { RemoteKeySets } from "../security/remote_keys.ts";
 import { Snapshot } from "../proxy/snapshot.ts";
 import { TransportSet } from "../upstream/transports.ts";
 import { SharedBlocks } from "./shared_blocks.ts";
@@ -37,6 +38,7 @@ export async function explainOffline(config: Config, question: ExplainQuestion):
       table,
       counts: newActiveCounts(),
       pluginMetrics: new PluginMetrics(cells),
+      remoteKeys: new RemoteKeySets({ log: () => {} }),
       circuitChanged: () => {},
       log: () => {},
     },

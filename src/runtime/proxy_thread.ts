@@ -19,6 +19,7 @@ import { ConnectionCounts } from "../proxy/connection_counts.ts";
 import { type ConnectionLimits, ConnectionTable } from "../proxy/connections.ts";
 import { ProxyHandler } from "../proxy/handler.ts";
 import { Listener } from "../proxy/listener.ts";
+import { RemoteKeySets } from "../security/remote_keys.ts";
 import { Snapshot, type SnapshotContext, type SnapshotSpec } from "../proxy/snapshot.ts";
 import type { CertificateKeys } from "../proxy/tls_keys.ts";
 import { RecordBuffer, type RecordBufferOptions } from "../traffic/buffer.ts";
@@ -112,6 +113,7 @@ class ProxyThread {
       table: new TargetTable(blocks.targets),
       counts: new Int32Array(blocks.counts),
       pluginMetrics: new PluginMetrics(cells),
+      remoteKeys: new RemoteKeySets({ log }),
       circuitChanged: (change) => {
         metrics.circuitChanged(change.target, change.to);
         const { level, message, fields } = circuitLine(change);
