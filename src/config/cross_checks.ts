@@ -6,6 +6,7 @@ import { LATER_TYPES, REQUEST_ONLY } from "./plugins/mod.ts";
 import { formatPath, type Path, quote, showFound } from "./problem.ts";
 import { circuitBreakerSchema } from "./sections/circuit_breaker.ts";
 import { domainsSchema } from "./sections/domains.ts";
+import { errorPageSchema } from "./sections/error_pages.ts";
 import { HISTOGRAMS, histogramSchema, monitoringSchema } from "./sections/monitoring.ts";
 import { pluginSchema, pluginsSchema } from "./sections/plugins.ts";
 import { retrySchema } from "./sections/retry.ts";
@@ -36,6 +37,7 @@ export function crossCheck(tree: Table): Finding[] {
     ...laterPlugins(tree),
     ...idleClientTimeouts(tree),
     ...accessChecks(tree),
+    ...errorPages(tree),
   ];
 }
 
@@ -305,6 +307,34 @@ function laterPlugins(tree: Table): Finding[] {
     if (read(tree, pluginSchema.shape.enabled, ...here, "enabled") === false) return [];
     return [error([...here, "type"], `found ${quote(String(type))}, which is not available in this version`)];
   });
+}
+
+function errorPages(tree: Table): Finding[] {
+  const findings: Finding[] = [];
+  const seen = new Map<number | string, Path>();
+  entries(tree, ["error_pages", "pages"]).forEach((page, index) => {
+    const here = ["error_pages", "pages", index];
+    if (!isTable(page)) return;
+    const hasFile = "file" in page, hasText = "text" in page;
+    if (hasFile === hasText) {
+      findings.push({
+        severity: "error",
+        path: here,
+        at: "key",
+        message: hasFile ? "found file and text, wanted one of them" : "missing, wanted file or text",
+      });
+    }
+    const statuses = read(tree, errorPageSchema.shape.status, ...here, "status") ?? [];
+    statuses.forEach((status, at) => {
+      const path = [...here, "status", at];
+      const first = seen.get(status);
+      if (first === undefined) seen.set(status, path);
+      else {findings.push(
+          error(path, `found ${showFound(status)} again after ${formatPath(first)}, wanted one page for it`),
+        );}
+    });
+  });
+  return findings;
 }
 
 /** The listener has no time-outs for clients yet; who sets one should know. */

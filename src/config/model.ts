@@ -236,6 +236,22 @@ export interface SecurityConfig {
   rateLimit: RateLimitConfig | null;
 }
 
+export interface ErrorPageConfig {
+  /** Statuses, and classes for those that have no page of their own. */
+  statuses: (number | "4xx" | "5xx")[];
+  /** Where `text` was read; null: it stands in the configuration. */
+  file: string | null;
+  /** With placeholders in braces. */
+  text: string;
+  contentType: string;
+}
+
+export interface ErrorPagesConfig {
+  /** Whether clients that put JSON first get problem details. */
+  problemJson: boolean;
+  pages: ErrorPageConfig[];
+}
+
 export interface Config {
   server: ServerConfig;
   domains: DomainsConfig;
@@ -246,4 +262,5 @@ export interface Config {
   retry: RetryConfig;
   plugins: PluginsConfig;
   security: SecurityConfig;
+  errorPages: ErrorPagesConfig;
 }

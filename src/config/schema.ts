@@ -6,6 +6,7 @@ import * as z from "zod";
 import { field, table, unavailable } from "./fields.ts";
 import type { Config } from "./model.ts";
 import { domainsFromFile, domainsSchema, domainsToFile } from "./sections/domains.ts";
+import { errorPagesFromFile, errorPagesSchema, errorPagesToFile } from "./sections/error_pages.ts";
 import { httpClientFromFile, httpClientSchema, httpClientToFile } from "./sections/http_client.ts";
 import { loggingFromFile, loggingSchema, loggingToFile } from "./sections/logging.ts";
 import { monitoringFromFile, monitoringSchema, monitoringToFile } from "./sections/monitoring.ts";
@@ -31,11 +32,17 @@ export const configSchema = table({
   security: field(securitySchema.prefault({}), "Who may connect."),
   routing: unavailable("Rules that choose a target by request."),
   tls: unavailable("HTTPS for clients."),
-  error_pages: unavailable("Own pages for errors."),
+  error_pages: field(errorPagesSchema.prefault({}), "What the answers look like that Dispa makes itself."),
 });
 
-/** The configuration as the rest of the program reads it, from a file that has passed the schema. */
-export function configFromFile(file: z.output<typeof configSchema>): Config {
+/**
+ * The configuration as the rest of the program reads it, from a file that has passed the schema.
+ * @param errorPages the texts of the error pages' files, all of which have been read
+ */
+export function configFromFile(
+  file: z.output<typeof configSchema>,
+  errorPages: ReadonlyMap<string, string>,
+): Config {
   return {
     server: serverFromFile(file.server),
     domains: domainsFromFile(file.domains),
@@ -46,6 +53,7 @@ export function configFromFile(file: z.output<typeof configSchema>): Config {
     retry: retryFromFile(file.retry, file.server.request_timeout),
     plugins: pluginsFromFile(file.plugins),
     security: securityFromFile(file.security),
+    errorPages: errorPagesFromFile(file.error_pages, (path) => errorPages.get(path)!),
   };
 }
 
@@ -61,6 +69,7 @@ export function configToFile(config: Config): Record<string, unknown> {
     retry: retryToFile(config.retry),
     plugins: pluginsToFile(config.plugins),
     security: securityToFile(config.security),
+    error_pages: errorPagesToFile(config.errorPages),
   };
 }
 

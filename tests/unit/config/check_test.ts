@@ -107,6 +107,7 @@ Deno.test("a configuration with one target and nothing else has every default", 
       },
       rateLimit: null,
     },
+    errorPages: { problemJson: true, pages: [] },
   });
 });
 
@@ -218,6 +219,9 @@ rate_per_sec = 13
 burst = 14
 store = "redis://h"
 store_timeout = 0.015
+[error_pages]
+problem_json = false
+pages = [{ status = [404, "5XX"], text = "{code}", content_type = "text/html" }]
 `);
   assert.deepEqual(config, {
     server: {
@@ -349,6 +353,10 @@ store_timeout = 0.015
       },
       rateLimit: { ratePerSec: 13, burst: 14, store: "redis://h", storeTimeoutMs: 15 },
     },
+    errorPages: {
+      problemJson: false,
+      pages: [{ statuses: [404, "5xx"], file: null, text: "{code}", contentType: "text/html" }],
+    },
   });
 });
 
@@ -467,11 +475,10 @@ const texts: [title: string, text: string, errors: string[]][] = [
   ],
   [
     "sections of later versions end the start",
-    "[tls]\nenabled = true\n[routing]\n[error_pages]\n" + ONE_TARGET,
+    "[tls]\nenabled = true\n[routing]\n" + ONE_TARGET,
     [
       "x.toml:1:2 tls: not available in this version, leave it out",
       "x.toml:3:2 routing: not available in this version, leave it out",
-      "x.toml:4:2 error_pages: not available in this version, leave it out",
     ],
   ],
   [

@@ -1,10 +1,11 @@
 /** The configuration files that come with the program. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { parse } from "smol-toml";
 import * as z from "zod";
 import { configSchema, loadConfig } from "../../../src/config/mod.ts";
 import { innerSchema, tableFields } from "../../../src/config/schema.ts";
-import { accepted, check } from "./support.ts";
+import { accepted, check, withFolder } from "./support.ts";
 
 const fileUrl = (name: string) => new URL(`../../../config/${name}`, import.meta.url);
 const readConfig = (name: string) => Deno.readTextFile(fileUrl(name));
@@ -24,11 +25,13 @@ function leaves(schema: z.ZodType, path: string): Leaf[] {
   );
 }
 
-/** Dotted path -> value, lists of tables by their first entry. */
+/** Dotted path -> value, lists of tables by their first entry, with the keys that only others have. */
 function flatten(value: unknown, path: string, into: Map<string, unknown>): Map<string, unknown> {
   const isTable = (entry: unknown): entry is object =>
     typeof entry === "object" && entry !== null && !Array.isArray(entry);
-  const table = Array.isArray(value) && isTable(value[0]) ? value[0] : value;
+  const table = Array.isArray(value) && isTable(value[0])
+    ? Object.assign({}, ...value.filter(isTable).toReversed())
+    : value;
   into.set(path, value);
   if (isTable(table)) {
     for (const [key, entry] of Object.entries(table)) {
@@ -76,9 +79,14 @@ Deno.test("dev.toml has what the dev task and its demo targets rely on", async (
 Deno.test("the example loads as it is, and with all that it shows commented out", async () => {
   const text = await readConfig("config.example.toml");
   await accepted(text);
-  const { config, errors, warnings } = await check(uncommented(text), {}, { strict: true });
-  assert.deepEqual([errors, warnings], [[], []]);
-  assert.equal(config?.plugins.plugins.length, 1);
+  await withFolder(async (folder) => {
+    await Deno.writeTextFile(join(folder, "404.html"), "<p>{message}</p>");
+    const there = uncommented(text).replaceAll("/etc/dispa", folder);
+    const { config, errors, warnings } = await check(there, {}, { strict: true });
+    assert.deepEqual([errors, warnings], [[], []]);
+    assert.equal(config?.plugins.plugins.length, 1);
+    assert.deepEqual(config?.errorPages.pages.map(({ statuses }) => statuses), [[502, "5xx"], [404]]);
+  });
 });
 
 Deno.test("the example shows every key of the schema", async () => {
