@@ -3,7 +3,7 @@
  * manual; `.prefault` holds its default, in the file's units.
  */
 import * as z from "zod";
-import { field, table, unavailable } from "./fields.ts";
+import { field, table } from "./fields.ts";
 import type { Config } from "./model.ts";
 import { domainsFromFile, domainsSchema, domainsToFile } from "./sections/domains.ts";
 import { errorPagesFromFile, errorPagesSchema, errorPagesToFile } from "./sections/error_pages.ts";
@@ -12,9 +12,11 @@ import { loggingFromFile, loggingSchema, loggingToFile } from "./sections/loggin
 import { monitoringFromFile, monitoringSchema, monitoringToFile } from "./sections/monitoring.ts";
 import { pluginsFromFile, pluginsSchema, pluginsToFile } from "./sections/plugins.ts";
 import { retryFromFile, retrySchema, retryToFile } from "./sections/retry.ts";
+import { routingFromFile, routingSchema, routingToFile } from "./sections/routing.ts";
 import { securityFromFile, securitySchema, securityToFile } from "./sections/security.ts";
 import { serverFromFile, serverSchema, serverToFile } from "./sections/server.ts";
 import { targetsFromFile, targetsSchema, targetsToFile } from "./sections/targets.ts";
+import { tlsFromFile, tlsSchema, tlsToFile } from "./sections/tls.ts";
 import type { Path } from "./problem.ts";
 
 export const configSchema = table({
@@ -30,8 +32,11 @@ export const configSchema = table({
   ),
   plugins: field(pluginsSchema.prefault({}), "Plugins that see and change requests and responses."),
   security: field(securitySchema.prefault({}), "Who may connect."),
-  routing: unavailable("Rules that choose a target by request."),
-  tls: unavailable("HTTPS for clients."),
+  routing: field(
+    routingSchema.prefault({}),
+    "Rules that choose targets, change requests and answers, or answer themselves, by what is asked.",
+  ),
+  tls: field(tlsSchema.prefault({}), "HTTPS for clients."),
   error_pages: field(errorPagesSchema.prefault({}), "What the answers look like that Dispa makes itself."),
 });
 
@@ -53,6 +58,8 @@ export function configFromFile(
     retry: retryFromFile(file.retry, file.server.request_timeout),
     plugins: pluginsFromFile(file.plugins),
     security: securityFromFile(file.security),
+    routing: routingFromFile(file.routing),
+    tls: tlsFromFile(file.tls),
     errorPages: errorPagesFromFile(file.error_pages, (path) => errorPages.get(path)!),
   };
 }
@@ -69,6 +76,8 @@ export function configToFile(config: Config): Record<string, unknown> {
     retry: retryToFile(config.retry),
     plugins: pluginsToFile(config.plugins),
     security: securityToFile(config.security),
+    routing: routingToFile(config.routing),
+    tls: tlsToFile(config.tls),
     error_pages: errorPagesToFile(config.errorPages),
   };
 }

@@ -8,6 +8,7 @@ export const ERROR_STATUS = {
   forbidden: 403,
   domain_not_found: 404,
   method_not_allowed: 405,
+  slow_client: 408,
   length_required: 411,
   body_too_large: 413,
   rate_limited: 429,
@@ -53,6 +54,8 @@ export interface Refusal {
   message: string;
   /** Further fields of the answer: `retry-after`, `www-authenticate`. */
   headers?: FlatHeaders;
+  /** Whether the connection is closed behind the answer: what follows on it may not be a request (HTTP/1.1). */
+  close?: boolean;
   /** Set where a security step refuses: it is counted. */
   denial?: DenialKind;
 }

@@ -69,6 +69,22 @@ export const FAMILIES = {
     labels: [],
     unit: "none",
   },
+  acceptErrors: {
+    type: "counter",
+    name: "dispa_accept_errors_total",
+    help: "Attempts to accept a client connection that failed, mostly for want of file descriptors.",
+    labels: [],
+    unit: "none",
+    fromZero: true,
+  },
+  tlsCertificateExpiry: {
+    type: "gauge",
+    name: "dispa_tls_certificate_expiry_timestamp_seconds",
+    help:
+      "When the certificate for a domain expires, since the Unix epoch; * is the one for all other names.",
+    labels: ["domain"],
+    unit: "seconds",
+  },
   activeRequests: {
     type: "gauge",
     name: "dispa_active_requests",
@@ -131,6 +147,27 @@ export const FAMILIES = {
     name: "dispa_waits_refused_total",
     help: "Requests that found every usable target at its max_connections and got none, by reason.",
     labels: ["reason"],
+    unit: "none",
+  },
+  bodyStreamChunks: {
+    type: "counter",
+    name: "dispa_request_body_stream_chunks_total",
+    help: "Pieces that bodies of requests came in, by whether security.ddos.max_body_bytes limits them.",
+    labels: ["limited"],
+    unit: "none",
+  },
+  bodyStreamBytes: {
+    type: "counter",
+    name: "dispa_request_body_stream_bytes_total",
+    help: "Bytes of bodies of requests, by whether security.ddos.max_body_bytes limits them.",
+    labels: ["limited"],
+    unit: "bytes",
+  },
+  mirrorRequests: {
+    type: "counter",
+    name: "dispa_mirror_requests_total",
+    help: "Copies of requests by the mirror of a routing rule: answered, failed, too_large, too_many, cut.",
+    labels: ["target", "result"],
     unit: "none",
   },
   retries: {

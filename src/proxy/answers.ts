@@ -23,6 +23,7 @@ export function refusalResponse(
     ["x-dispa-error", refusal.code],
     ["x-request-id", requestId],
   ];
+  if (refusal.close) headers.push(["connection", "close"]);
   if (refusal.headers !== undefined) {
     for (let i = 0; i < refusal.headers.length; i += 2) {
       headers.push([refusal.headers[i], refusal.headers[i + 1]]);

@@ -93,8 +93,8 @@ function conclude(trace: Trace, step: string, ...how: [StepOutcome, string, Reco
   if (last?.step !== step || last.outcome !== how[0]) trace.add(step, ...how);
 }
 
-function taken({ domain }: Exchange) {
-  return { domain, route: null };
+function taken({ domain, route }: Exchange) {
+  return { domain, route: route?.name ?? null };
 }
 
 function pairs(exchange: Exchange): [string, string][] {

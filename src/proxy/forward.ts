@@ -7,8 +7,10 @@ import type { TargetConfig } from "../config/model.ts";
 import type { Refusal } from "../http/refusal.ts";
 import type { RequestMetrics } from "../metrics/mod.ts";
 import { ReplayBody, ReplayMemory } from "../retry/replay_body.ts";
+import type { Mirror } from "../routing/mod.ts";
 import { AbortHandle, UpstreamError, type UpstreamResponse } from "../upstream/transport.ts";
 import type { Exchange } from "./exchange.ts";
+import { BodyCopy, Mirrors } from "./mirror.ts";
 import { hasBody } from "./receive.ts";
 
 /** A request on its way: what its attempts share. */
@@ -26,9 +28,11 @@ interface Attempts {
 export class Forwarder {
   readonly #metrics: RequestMetrics;
   readonly #memory = new ReplayMemory();
+  readonly #mirrors: Mirrors;
 
   constructor(metrics: RequestMetrics) {
     this.#metrics = metrics;
+    this.#mirrors = new Mirrors(metrics);
   }
 
   /**
@@ -37,6 +41,10 @@ export class Forwarder {
    */
   async forward(exchange: Exchange): Promise<UpstreamResponse | Refusal> {
     exchange.snapshot.retryBudget?.request();
+    exchange.body = hasBody(exchange) ? exchange.request.body : null;
+    if (exchange.route !== null && exchange.route.mirror !== null) {
+      this.#mirror(exchange, exchange.route.mirror);
+    }
     const balancer = balancerOf(exchange);
     const found = balancer.acquireOrWait(exchange.clientIp, undefined, exchange.abort);
     const first = found instanceof Promise ? await found : found;
@@ -50,6 +58,10 @@ export class Forwarder {
     exchange.upstream = target;
     exchange.targetName = target.config.name;
     exchange.retries = attempts.number - 1;
+    exchange.trace?.add("target", "chose", `${target.config.name}, attempt ${attempts.number}`, {
+      url: upstreamUrl(exchange, target.config),
+      candidates: attempts.balancer.candidates().map(shownCandidate),
+    });
     try {
       const response = await this.#send(attempts, target);
       exchange.upstreamMs = performance.now() - exchange.upstreamStartedMs;
@@ -104,7 +116,7 @@ export class Forwarder {
       method: exchange.method,
       attempt: attempts.number,
       failure,
-      bodyReplayable: body?.isReplayable ?? !hasBody(exchange),
+      bodyReplayable: body?.isReplayable ?? exchange.body === null,
       elapsedMs: performance.now() - exchange.startedMs,
     });
     if (!verdict.retry) {
@@ -189,18 +201,30 @@ export class Forwarder {
     return pick.target.config;
   }
 
+  /** Sends a copy of the request to the rule's mirror, if it is one of those that are copied. */
+  #mirror(exchange: Exchange, { target: name, share, maxBodyBytes }: Mirror): void {
+    if (Math.random() >= share) return;
+    const target = exchange.snapshot.config.targets.targets.find((known) => known.name === name)!;
+    exchange.trace?.add("mirror", "chose", `a copy goes to ${name}`);
+    if (exchange.body === null) return this.#mirrors.send(exchange, target, null);
+    exchange.body = new BodyCopy(maxBodyBytes).tap(
+      exchange.body,
+      (copy) => this.#mirrors.send(exchange, target, copy),
+    );
+  }
+
   #replayBody(exchange: Exchange, { config }: BalancedTarget): ReplayBody | null {
-    const { request, fields, snapshot, method } = exchange;
-    if (!hasBody(exchange) || request.body === null) return null;
+    const { body, fields, snapshot, method } = exchange;
+    if (body === null) return null;
     const length = fields.contentLength === null ? null : Number(fields.contentLength);
     const { readsBodyEarly } = snapshot.transports.for(config);
     if (!snapshot.retry.keepsBody(method, length, readsBodyEarly)) return null;
     const { maxBodyBytes } = snapshot.config.retry;
-    return new ReplayBody({ source: request.body, maxBytes: maxBodyBytes, memory: this.#memory });
+    return new ReplayBody({ source: body, maxBytes: maxBodyBytes, memory: this.#memory });
   }
 
   #send({ exchange, body }: Attempts, target: BalancedTarget): Promise<UpstreamResponse> {
-    const { snapshot, fields, request } = exchange;
+    const { snapshot, fields } = exchange;
     const { config, retry } = snapshot;
     exchange.upstreamStartedMs = performance.now();
     const attemptMs = retry.attemptTimeoutMs(exchange.upstreamStartedMs - exchange.startedMs);
@@ -210,7 +234,7 @@ export class Forwarder {
       method: exchange.method,
       path: target.config.basePath + exchange.target,
       headers: exchange.headers,
-      body: body !== null ? body.stream() : hasBody(exchange) ? request.body : null,
+      body: body === null ? exchange.body : body.stream(),
       bodyLength: fields.contentLength === null ? null : Number(fields.contentLength),
       // Both bodies go between Deno.serve and the transport as they are: nobody else keeps their chunks, but
       // for those that may have to be sent again.
@@ -235,8 +259,8 @@ const OVERLOADED: Refusal = {
   headers: ["retry-after", "1"],
 };
 
-function balancerOf({ snapshot }: Exchange): Balancer {
-  return snapshot.balancer;
+function balancerOf({ balancer, snapshot }: Exchange): Balancer {
+  return balancer ?? snapshot.balancer;
 }
 
 /** Where the request goes, as a URL; its path and query are byte for byte what is sent. */

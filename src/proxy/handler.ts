@@ -10,20 +10,24 @@ import type { ExplainQuestion, Explanation } from "../http/explanation.ts";
 import type { LocalAnswer } from "../http/message.ts";
 import { ERROR_STATUS, type Refusal } from "../http/refusal.ts";
 import type { RequestMetrics } from "../metrics/mod.ts";
+import { isBodyRead } from "../security/request_limits.ts";
 import { encodeRecord, TimestampText } from "../traffic/record.ts";
 import type { RecordBuffer } from "../traffic/buffer.ts";
 import { UpstreamError, type UpstreamResponse } from "../upstream/transport.ts";
+import type { ClientConnection } from "./connections.ts";
 import { localResponse, refusalResponse, upstreamResponse } from "./answers.ts";
 import { Exchange } from "./exchange.ts";
 import { explain } from "./explain.ts";
 import { Forwarder } from "./forward.ts";
 import { clientRequestId, readFields } from "./headers.ts";
-import { Authorities, receive } from "./receive.ts";
+import { Authorities, hasBody, receive } from "./receive.ts";
+import { addExplanation, ExplainToken, explanationOf } from "./live_explain.ts";
 import { recordOf } from "./record.ts";
-import { changeResponse } from "./response.ts";
+import { changeLocalAnswer, changeResponse, changesResponse } from "./response.ts";
 import { RequestIds } from "./request_id.ts";
 import type { Snapshot } from "./snapshot.ts";
-import { isRefusal, runSteps } from "./steps.ts";
+import { type Ending, isRefusal, runSteps, type StepEnding } from "./steps.ts";
+import { Trace } from "./trace.ts";
 
 export interface HandlerOptions {
   snapshot: Snapshot;
@@ -32,6 +36,8 @@ export interface HandlerOptions {
   metrics: RequestMetrics;
   /** Null when the traffic log is off. */
   records: RecordBuffer | null;
+  /** Who shows it is told how its request is decided; null: nobody. */
+  explainToken: string | null;
   log: (
     level: "debug" | "info" | "warn" | "error",
     message: string,
@@ -51,6 +57,7 @@ export class ProxyHandler {
   readonly #metrics: RequestMetrics;
   readonly #log: HandlerOptions["log"];
   readonly #forwarder: Forwarder;
+  readonly #explainToken: ExplainToken;
   readonly #ids = new RequestIds();
   readonly #authorities = new Authorities();
   readonly #timestamps = new TimestampText();
@@ -64,6 +71,7 @@ export class ProxyHandler {
     this.#metrics = options.metrics;
     this.#log = options.log;
     this.#forwarder = new Forwarder(options.metrics);
+    this.#explainToken = new ExplainToken(options.explainToken);
   }
 
   /** Resolves when no request is in flight. */
@@ -76,30 +84,30 @@ export class ProxyHandler {
   async handle(
     request: Request,
     peerIp: string,
-    listener: { scheme: "http" | "https"; port: number },
+    connection: ClientConnection,
   ): Promise<Response> {
     // Only with `overflow = "block"` and a full queue: no request is taken that could not be recorded.
     const room = this.records?.ready() ?? null;
     if (room !== null) await room;
     const { snapshot } = this;
     const fields = readFields(request.headers);
-    const origin = snapshot.originOf(peerIp, listener.scheme, fields);
+    const origin = snapshot.originOf(peerIp, connection.scheme, fields);
     const exchange = new Exchange(request, snapshot, origin, fields, this.#onBodyEnd);
+    exchange.connection = connection;
     this.#begin(exchange);
+    if (fields.explain !== null && this.#explainToken.matches(fields.explain)) {
+      exchange.trace = new Trace(false);
+    }
     try {
-      const refusal = receive(exchange, this.#authorities, listener.port);
+      const refusal = receive(exchange, this.#authorities, connection.port);
       if (refusal !== null) return this.#refuse(exchange, refusal);
       let end = runSteps(exchange);
       if (end instanceof Promise) end = await end;
-      if (end !== null) {
-        const { ending } = end;
-        return isRefusal(ending) ? this.#refuse(exchange, ending) : this.#answer(exchange, ending);
-      }
+      if (end !== null) return await this.#end(exchange, end);
       const outcome = await this.#forwarder.forward(exchange);
-      if (isRefusal(outcome)) return this.#refuse(exchange, outcome);
-      const change = snapshot.responseChain === null ? null : await changeResponse(exchange, outcome);
-      if (change === null) return this.#respond(exchange, outcome);
-      return isRefusal(change) ? this.#refuse(exchange, change) : this.#answer(exchange, change);
+      if (isRefusal(outcome)) return this.#refuse(exchange, exchange.bodyRefusal ?? outcome);
+      const instead = changesResponse(exchange) ? await changeResponse(exchange, outcome) : null;
+      return instead === null ? this.#respond(exchange, outcome) : this.#send(exchange, instead);
     } catch (fault) {
       this.#log("error", "request failed inside the proxy", {
         request_id: exchange.requestId,
@@ -131,6 +139,8 @@ export class ProxyHandler {
     for (const exchange of this.#inFlight) {
       // A set keeps its order: all that follow are younger.
       if (now - exchange.startedMs < WATCH_AFTER_MS) break;
+      const tooSlow = exchange.guard?.tooSlow(now) ?? null;
+      if (tooSlow !== null) exchange.refuseBody(tooSlow);
       if (exchange.watched) continue;
       exchange.watched = true;
       const { signal } = exchange.request;
@@ -140,6 +150,16 @@ export class ProxyHandler {
       if (signal.aborted) leave();
       else signal.addEventListener("abort", leave, { once: true });
     }
+  }
+
+  /** Sends what a step has ended the exchange with. */
+  async #end(exchange: Exchange, { step, ending }: StepEnding): Promise<Response> {
+    const isOfRoute = step === "route" && !isRefusal(ending) && changesResponse(exchange);
+    return this.#send(exchange, isOfRoute ? await changeLocalAnswer(exchange, ending) : ending);
+  }
+
+  #send(exchange: Exchange, ending: Ending): Response {
+    return isRefusal(ending) ? this.#refuse(exchange, ending) : this.#answer(exchange, ending);
   }
 
   #respond(exchange: Exchange, upstream: UpstreamResponse): Response {
@@ -152,7 +172,7 @@ export class ProxyHandler {
       exchange.responseSize = body.length;
       this.#finish(exchange);
     }
-    return response;
+    return this.#told(exchange, response);
   }
 
   /** Sends an answer of a plugin's or a rule's own. */
@@ -161,17 +181,27 @@ export class ProxyHandler {
     exchange.status = answer.status;
     exchange.responseSize = size;
     this.#finish(exchange);
-    return response;
+    return this.#told(exchange, response);
   }
 
   #refuse(exchange: Exchange, refusal: Refusal): Response {
     const { response, size } = refusalResponse(refusal, exchange);
     if (refusal.denial !== undefined) this.#metrics.denied(refusal.denial);
+    exchange.closes = refusal.close === true || exchange.bodyRefusal !== null;
     exchange.status = ERROR_STATUS[refusal.code];
     exchange.code = refusal.code;
     exchange.errorMessage = `${refusal.code}: ${refusal.message}`;
     exchange.responseSize = size;
     this.#finish(exchange);
+    return this.#told(exchange, response);
+  }
+
+  /** A client that may ask why gets the answer with the response. */
+  #told(exchange: Exchange, response: Response): Response {
+    if (exchange.trace !== null) {
+      addExplanation(exchange, response);
+      this.#log("info", "explained a request", explanationOf(exchange));
+    }
     return response;
   }
 
@@ -179,8 +209,11 @@ export class ProxyHandler {
     // The client gets another answer in its place.
     if (exchange.bodyDropped) return;
     if (error !== null) {
-      exchange.code = error.code;
-      exchange.errorMessage = `${error.code}: ${error.message}`;
+      const { bodyRefusal } = exchange;
+      const { code, message } = bodyRefusal ?? error;
+      if (bodyRefusal?.denial !== undefined) this.#metrics.denied(bodyRefusal.denial);
+      exchange.code = code;
+      exchange.errorMessage = `${code}: ${message}`;
       this.#forwarder.bodyFailed(exchange, error);
     }
     this.#finish(exchange);
@@ -193,12 +226,19 @@ export class ProxyHandler {
     this.#forwarder.release(exchange);
     const durationMs = performance.now() - exchange.startedMs;
     this.#metrics.end();
+    if (exchange.requestChunks > 0) {
+      const isLimited = exchange.snapshot.config.security.ddos.maxBodyBytes > 0;
+      this.#metrics.bodyStreamed(isLimited, exchange.requestChunks, exchange.requestSize);
+    }
     this.#metrics.requestFinished(exchange.domain ?? "", exchange.method, exchange.status, durationMs);
     if (this.records !== null) {
       const timestamp = this.#timestamps.of(exchange.timestampMs);
       this.records.add(encodeRecord(recordOf(exchange, durationMs, this.#worker), timestamp));
     }
     exchange.snapshot.end();
+    const { contentLength } = exchange.fields;
+    const isRead = isBodyRead({ contentLength, hasBody: hasBody(exchange) }, exchange.requestSize);
+    exchange.connection?.requestEnded(isRead && !exchange.closes);
     if (this.#onIdle.length > 0 && this.#inFlight.size === 0) {
       for (const resolve of this.#onIdle) resolve();
       this.#onIdle = [];

@@ -1,9 +1,32 @@
 /** The steps of `security/` as parts of a request's way. */
+import type { DdosConfig } from "../config/model.ts";
 import type { Refusal } from "../http/refusal.ts";
 import type { AccessStep as Access } from "../security/access.ts";
 import type { RateLimitStep as RateLimit } from "../security/rate_limit.ts";
+import { bodyGuard, type RequestLimit, requestLimits } from "../security/request_limits.ts";
 import type { Exchange } from "./exchange.ts";
+import { hasBody } from "./receive.ts";
 import type { Step } from "./steps.ts";
+
+/** How large a header may be, and how a body may come. */
+export class LimitsStep implements Step {
+  readonly name = "limits";
+  readonly #ddos: DdosConfig;
+  readonly #limit: RequestLimit;
+
+  constructor(ddos: DdosConfig) {
+    this.#ddos = ddos;
+    this.#limit = requestLimits(ddos);
+  }
+
+  run(exchange: Exchange): Refusal | null {
+    const { fieldCount, fieldBytes, contentLength } = exchange.fields;
+    const withBody = hasBody(exchange);
+    const refusal = this.#limit({ fieldCount, fieldBytes, contentLength, hasBody: withBody });
+    if (refusal === null && withBody) exchange.guard = bodyGuard(this.#ddos);
+    return refusal;
+  }
+}
 
 export class AccessStep implements Step {
   readonly name = "access";

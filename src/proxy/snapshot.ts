@@ -9,14 +9,16 @@ import { buildPlugins, type Chain, type PluginSet } from "../plugins/mod.ts";
 import type { TransportSet } from "../upstream/transports.ts";
 import { RetryBudget } from "../retry/budget.ts";
 import { RetryPolicy } from "../retry/policy.ts";
+import { RouteTable } from "../routing/mod.ts";
 import { accessStep } from "../security/access.ts";
 import { TrustedPeers } from "../security/client_address.ts";
 import { type RateLimitStep as RateLimit, rateLimitStep } from "../security/rate_limit.ts";
 import { DomainTable } from "./domains.ts";
 import type { Origin } from "./exchange.ts";
 import type { RequestFields } from "./headers.ts";
-import { AccessStep, RateLimitStep } from "./security_steps.ts";
-import { DomainStep, PluginStep, type Step } from "./steps.ts";
+import { RouteParts } from "./routes.ts";
+import { AccessStep, LimitsStep, RateLimitStep } from "./security_steps.ts";
+import { DomainStep, PluginStep, RedirectStep, RoutePluginStep, RouteStep, type Step } from "./steps.ts";
 
 /** What the control thread posts for a new generation: plain data. */
 export interface SnapshotSpec {
@@ -58,6 +60,7 @@ export class Snapshot {
   readonly steps: readonly Step[];
   /** Plugins that see every answer of an upstream or a rule; null where there are none. */
   readonly responseChain: Chain | null;
+  readonly routes: RouteParts;
   readonly #plugins: PluginSet;
   readonly #rateLimit: RateLimit | null;
   readonly #peers: TrustedPeers;
@@ -93,7 +96,13 @@ export class Snapshot {
     const rateLimit = rateLimitStep(config.security, spec.shared[RATE_LIMIT_KEY] ?? null, context.log);
     this.#rateLimit = rateLimit;
     this.#peers = new TrustedPeers(config.security);
-    this.steps = compileSteps(config, { plugins, rateLimit });
+    const table = new RouteTable(config.routing, config.targets.targets);
+    this.routes = new RouteParts(table, {
+      balancers: this.balancers,
+      plugins,
+      log: (message, fields) => context.log("debug", message, fields),
+    });
+    this.steps = compileSteps(config, { plugins, rateLimit, table, routes: this.routes });
   }
 
   /** @throws Error if a part of the configuration cannot be made, e.g. a plugin's module not be loaded */
@@ -151,17 +160,24 @@ export const RATE_LIMIT_KEY = "rate_limit";
 /** The way of a request (DESIGN 6): only what the configuration asks for. */
 function compileSteps(
   config: Config,
-  parts: { plugins: PluginSet; rateLimit: RateLimit | null },
+  parts: { plugins: PluginSet; rateLimit: RateLimit | null; table: RouteTable; routes: RouteParts },
 ): Step[] {
   const access = accessStep(config.security);
   const { requestChain } = parts.plugins;
   const plugins = requestChain === null ? null : new PluginStep("plugins", requestChain);
+  const { table, routes } = parts;
+  const routed = table.routes.length > 0 || table.defaultTargets.names !== null;
   const isFirst = config.plugins.applyBeforeDomainMatch;
+  const { security, tls } = config;
   return [
+    security.enabled ? new LimitsStep(security.ddos) : null,
     access === null ? null : new AccessStep(access),
     parts.rateLimit === null ? null : new RateLimitStep(parts.rateLimit),
     isFirst ? plugins : null,
     new DomainStep(new DomainTable(config.domains)),
+    tls.enabled && tls.redirectHttp ? new RedirectStep(tls.redirectPort) : null,
     isFirst ? null : plugins,
+    routed ? new RouteStep(table, routes) : null,
+    routes.havePlugins ? new RoutePluginStep(routes) : null,
   ].filter((step) => step !== null);
 }

@@ -10,6 +10,7 @@ import { Snapshot } from "../proxy/snapshot.ts";
 import { TransportSet } from "../upstream/transports.ts";
 import { SharedBlocks } from "./shared_blocks.ts";
 import { sharedNeeds } from "./shared_needs.ts";
+import { targetGroups } from "./target_groups.ts";
 
 /**
  * Every target counts as usable, no limit as reached.
@@ -29,7 +30,7 @@ export async function explainOffline(config: Config, question: ExplainQuestion):
       generation: 1,
       config,
       targets: slots.assign(config.targets.targets),
-      rotations: slots.rotations([]),
+      rotations: slots.rotations(targetGroups(config)),
       shared: new SharedBlocks(sharedNeeds(config)).buffers,
     },
     {

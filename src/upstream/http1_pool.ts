@@ -34,6 +34,8 @@ export interface Http1PoolOptions {
   poolIdleTimeoutMs: number;
   /** PEM certificates that are trusted beside the built-in ones. */
   caCerts?: string[];
+  /** PEM certificate and key shown to targets that ask for one. */
+  clientPair?: { cert: string; key: string } | null;
   /** How connections are opened; by default over the network. */
   dial?: Dial;
 }
@@ -153,7 +155,7 @@ export class Http1Pool implements Transport {
 
   constructor(options: Http1PoolOptions) {
     this.#options = options;
-    this.#dial = options.dial ?? createDial(options.caCerts);
+    this.#dial = options.dial ?? createDial(options.caCerts, options.clientPair);
   }
 
   /**

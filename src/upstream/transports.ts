@@ -2,6 +2,7 @@
 import type { HttpClientConfig, TargetConfig } from "../config/model.ts";
 import { FetchPool } from "./fetch_pool.ts";
 import { Http1Pool } from "./http1_pool.ts";
+import { readUpstreamTls, type UpstreamTls } from "./tls_files.ts";
 import type { Transport } from "./transport.ts";
 
 /** The pools of one `[http_client]` section. Each is made when it is first needed. */
@@ -9,7 +10,12 @@ export class TransportSet {
   #fetch: FetchPool | null = null;
   #http1: Http1Pool | null = null;
 
-  constructor(readonly config: HttpClientConfig) {}
+  readonly #tls: UpstreamTls;
+
+  /** @throws Error if a file that the section names cannot be used */
+  constructor(readonly config: HttpClientConfig) {
+    this.#tls = readUpstreamTls(config);
+  }
 
   for(target: TargetConfig): Transport {
     const { transport } = this.config;
@@ -21,6 +27,7 @@ export class TransportSet {
     return this.#fetch ??= new FetchPool({
       poolMaxIdlePerHost: this.config.poolMaxIdlePerHost,
       poolIdleTimeoutMs: this.config.poolIdleTimeoutMs,
+      ...this.#tls,
     });
   }
 
@@ -28,6 +35,7 @@ export class TransportSet {
     return this.#http1 ??= new Http1Pool({
       poolMaxIdlePerHost: this.config.poolMaxIdlePerHost,
       poolIdleTimeoutMs: this.config.poolIdleTimeoutMs,
+      ...this.#tls,
     });
   }
 

@@ -8,6 +8,7 @@ import {
   accessControlToFile,
 } from "./security/access_control.ts";
 import { rateLimitFromFile, rateLimitSchema, rateLimitToFile } from "./security/rate_limit.ts";
+import { ddosFromFile, ddosSchema, ddosToFile } from "./security/ddos.ts";
 
 export const securitySchema = closedTable({
   enabled: field(
@@ -21,7 +22,7 @@ export const securitySchema = closedTable({
   auth: unavailable("Authentication by API key or bearer token."),
   jwt: unavailable("Authentication by JSON web token."),
   rate_limit: field(rateLimitSchema.prefault({}), "Limit of requests per client."),
-  ddos: unavailable("Limits of connections, header and body sizes."),
+  ddos: field(ddosSchema.prefault({}), "Limits of connections, header and body sizes."),
 });
 
 export function securityFromFile(file: z.output<typeof securitySchema>): SecurityConfig {
@@ -29,6 +30,7 @@ export function securityFromFile(file: z.output<typeof securitySchema>): Securit
     enabled: file.enabled,
     accessControl: accessControlFromFile(file.access_control),
     rateLimit: rateLimitFromFile(file.rate_limit),
+    ddos: ddosFromFile(file.ddos),
   };
 }
 
@@ -37,5 +39,6 @@ export function securityToFile(security: SecurityConfig): z.input<typeof securit
     enabled: security.enabled,
     access_control: accessControlToFile(security.accessControl),
     rate_limit: rateLimitToFile(security.rateLimit),
+    ddos: ddosToFile(security.ddos),
   };
 }

@@ -3,6 +3,7 @@ import { ALL_FAMILIES } from "../../../src/metrics/families.ts";
 
 Deno.test("the metrics have the names, types and labels that dashboards rely on", () => {
   deepEqual(ALL_FAMILIES.map(({ name, type, labels }) => `${name}{${labels}} ${type}`), [
+    "dispa_accept_errors_total{} counter",
     "dispa_active_connections{} gauge",
     "dispa_active_requests{} gauge",
     "dispa_build_info{version,deno} gauge",
@@ -12,6 +13,7 @@ Deno.test("the metrics have the names, types and labels that dashboards rely on"
     "dispa_log_write_duration_ms{sink} histogram",
     "dispa_log_write_errors_total{sink} counter",
     "dispa_log_writes_total{sink} counter",
+    "dispa_mirror_requests_total{target,result} counter",
     "dispa_plugin_cmd_errors_total{plugin,kind} counter",
     "dispa_plugin_cmd_exec_duration_ms{plugin} histogram",
     "dispa_plugin_cmd_timeouts_total{plugin} counter",
@@ -19,6 +21,8 @@ Deno.test("the metrics have the names, types and labels that dashboards rely on"
     "dispa_plugin_errors_total{plugin,stage,kind} counter",
     "dispa_plugin_invocations_total{plugin,stage} counter",
     "dispa_plugin_short_circuits_total{plugin,stage} counter",
+    "dispa_request_body_stream_bytes_total{limited} counter",
+    "dispa_request_body_stream_chunks_total{limited} counter",
     "dispa_request_duration_seconds{} histogram",
     "dispa_requests_total{domain,method,status} counter",
     "dispa_retries_refused_total{reason} counter",
@@ -31,6 +35,7 @@ Deno.test("the metrics have the names, types and labels that dashboards rely on"
     "dispa_target_health_check_duration_ms{target} histogram",
     "dispa_target_healthy{target} gauge",
     "dispa_target_requests_total{target,status} counter",
+    "dispa_tls_certificate_expiry_timestamp_seconds{domain} gauge",
     "dispa_uptime_seconds{} gauge",
     "dispa_waiting_requests{} gauge",
     "dispa_waits_refused_total{reason} counter",
