@@ -3,6 +3,7 @@ import { parse, TomlError } from "smol-toml";
 import type * as z from "zod";
 import { crossCheck } from "./cross_checks.ts";
 import { collectOverrides, type Environment, type Override, type Overrides } from "./environment.ts";
+import { readErrorPageFiles } from "./error_page_files.ts";
 import { fieldNotes } from "./fields.ts";
 import { checkFiles } from "./file_checks.ts";
 import { createLocator } from "./locate.ts";
@@ -31,8 +32,9 @@ export type CheckResult =
   | { ok: false; problems: Problem[]; warnings: Problem[] };
 
 /**
- * Checks the text of a configuration file. Reads the environment and the certificates that the text names,
- * touches nothing else. Never throws for what may stand in the text; every problem is reported, in the order of the file.
+ * Checks the text of a configuration file. Reads the environment, and the certificates and error pages that
+ * the text names, touches nothing else. Never throws for what may stand in the text; every problem is
+ * reported, in the order of the file.
  */
 export async function checkConfig(text: string, options: CheckOptions): Promise<CheckResult> {
   const environment = options.environment ?? Deno.env;
@@ -47,10 +49,12 @@ export async function checkConfig(text: string, options: CheckOptions): Promise<
   const outcome = configSchema.safeParse(normal.tree);
 
   const issues = [...(outcome.error?.issues ?? []), ...settingsIssues(normal.tree)];
+  const errorPages = await readErrorPageFiles(normal.tree);
   const own = [
     ...schemaFindings(issues, normal.tree),
     ...crossCheck(normal.tree),
     ...await checkFiles(normal.tree),
+    ...errorPages.findings,
   ];
   const inFile: Finding[] = [
     ...raw.findings.filter(({ path }) => !replaced.has(pathKey(path))),
@@ -75,7 +79,7 @@ export async function checkConfig(text: string, options: CheckOptions): Promise<
   const warnings = limited(problems.filter(({ severity }) => severity === "warning"));
   const errors = limited(problems.filter(({ severity }) => severity === "error"));
   if (errors.length > 0 || !outcome.success) return { ok: false, problems: errors, warnings };
-  return { ok: true, config: configFromFile(outcome.data), warnings };
+  return { ok: true, config: configFromFile(outcome.data, errorPages.texts), warnings };
 }
 
 function parseToml(

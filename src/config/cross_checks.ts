@@ -8,6 +8,7 @@ import { formatPath, type Path, quote, showFound } from "./problem.ts";
 import { circuitBreakerSchema } from "./sections/circuit_breaker.ts";
 import { checkRouting } from "./routing_checks.ts";
 import { domainsSchema } from "./sections/domains.ts";
+import { errorPageSchema } from "./sections/error_pages.ts";
 import { HISTOGRAMS, histogramSchema, monitoringSchema } from "./sections/monitoring.ts";
 import { pluginSchema } from "./sections/plugins.ts";
 import { retrySchema } from "./sections/retry.ts";
@@ -44,6 +45,7 @@ export function crossCheck(tree: Table): Finding[] {
     ...authChecks(tree),
     ...checkRouting(tree),
     ...deadWebSockets(tree),
+    ...errorPages(tree),
   ];
 }
 
@@ -360,4 +362,32 @@ function deadWebSockets(tree: Table): Finding[] {
       "found 0 and no idle_timeout: WebSockets of peers that have vanished stay open for ever",
     ),
   ];
+}
+
+function errorPages(tree: Table): Finding[] {
+  const findings: Finding[] = [];
+  const seen = new Map<number | string, Path>();
+  entries(tree, ["error_pages", "pages"]).forEach((page, index) => {
+    const here = ["error_pages", "pages", index];
+    if (!isTable(page)) return;
+    const hasFile = "file" in page, hasText = "text" in page;
+    if (hasFile === hasText) {
+      findings.push({
+        severity: "error",
+        path: here,
+        at: "key",
+        message: hasFile ? "found file and text, wanted one of them" : "missing, wanted file or text",
+      });
+    }
+    const statuses = read(tree, errorPageSchema.shape.status, ...here, "status") ?? [];
+    statuses.forEach((status, at) => {
+      const path = [...here, "status", at];
+      const first = seen.get(status);
+      if (first === undefined) seen.set(status, path);
+      else {findings.push(
+          error(path, `found ${showFound(status)} again after ${formatPath(first)}, wanted one page for it`),
+        );}
+    });
+  });
+  return findings;
 }

@@ -478,6 +478,22 @@ export interface RoutingConfig {
   rules: RouteRule[];
 }
 
+export interface ErrorPageConfig {
+  /** Statuses, and classes for those that have no page of their own. */
+  statuses: (number | "4xx" | "5xx")[];
+  /** Where `text` was read; null: it stands in the configuration. */
+  file: string | null;
+  /** With placeholders in braces. */
+  text: string;
+  contentType: string;
+}
+
+export interface ErrorPagesConfig {
+  /** Whether clients that put JSON first get problem details. */
+  problemJson: boolean;
+  pages: ErrorPageConfig[];
+}
+
 export interface Config {
   server: ServerConfig;
   domains: DomainsConfig;
@@ -491,4 +507,5 @@ export interface Config {
   security: SecurityConfig;
   routing: RoutingConfig;
   tls: TlsConfig;
+  errorPages: ErrorPagesConfig;
 }

@@ -3,9 +3,10 @@
  * manual; `.prefault` holds its default, in the file's units.
  */
 import * as z from "zod";
-import { field, table, unavailable } from "./fields.ts";
+import { field, table } from "./fields.ts";
 import type { Config } from "./model.ts";
 import { domainsFromFile, domainsSchema, domainsToFile } from "./sections/domains.ts";
+import { errorPagesFromFile, errorPagesSchema, errorPagesToFile } from "./sections/error_pages.ts";
 import { httpClientFromFile, httpClientSchema, httpClientToFile } from "./sections/http_client.ts";
 import { loggingFromFile, loggingSchema, loggingToFile } from "./sections/logging.ts";
 import { monitoringFromFile, monitoringSchema, monitoringToFile } from "./sections/monitoring.ts";
@@ -38,11 +39,17 @@ export const configSchema = table({
     "Rules that choose targets, change requests and answers, or answer themselves, by what is asked.",
   ),
   tls: field(tlsSchema.prefault({}), "HTTPS for clients."),
-  error_pages: unavailable("Own pages for errors."),
+  error_pages: field(errorPagesSchema.prefault({}), "What the answers look like that Dispa makes itself."),
 });
 
-/** The configuration as the rest of the program reads it, from a file that has passed the schema. */
-export function configFromFile(file: z.output<typeof configSchema>): Config {
+/**
+ * The configuration as the rest of the program reads it, from a file that has passed the schema.
+ * @param errorPages the texts of the error pages' files, all of which have been read
+ */
+export function configFromFile(
+  file: z.output<typeof configSchema>,
+  errorPages: ReadonlyMap<string, string>,
+): Config {
   return {
     server: serverFromFile(file.server),
     domains: domainsFromFile(file.domains),
@@ -56,6 +63,7 @@ export function configFromFile(file: z.output<typeof configSchema>): Config {
     security: securityFromFile(file.security),
     routing: routingFromFile(file.routing),
     tls: tlsFromFile(file.tls),
+    errorPages: errorPagesFromFile(file.error_pages, (path) => errorPages.get(path)!),
   };
 }
 
@@ -74,6 +82,7 @@ export function configToFile(config: Config): Record<string, unknown> {
     security: securityToFile(config.security),
     routing: routingToFile(config.routing),
     tls: tlsToFile(config.tls),
+    error_pages: errorPagesToFile(config.errorPages),
   };
 }
 

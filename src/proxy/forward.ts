@@ -6,7 +6,6 @@ import type { NotQueued } from "../balancing/wait_queue.ts";
 import type { TargetConfig } from "../config/model.ts";
 import type { Refusal } from "../http/refusal.ts";
 import type { RequestMetrics } from "../metrics/mod.ts";
-import type { AttemptFailure } from "../retry/policy.ts";
 import { ReplayBody, ReplayMemory } from "../retry/replay_body.ts";
 import type { Mirror } from "../routing/mod.ts";
 import {
@@ -57,20 +56,12 @@ export class Forwarder {
     if (exchange.route !== null && exchange.route.mirror !== null) {
       this.#mirror(exchange, exchange.route.mirror);
     }
-    const attempts: Attempts = {
-      exchange,
-      balancer: balancerOf(exchange),
-      body: this.#replayBody(exchange),
-      tried: undefined,
-      number: 1,
-    };
-    const found = attempts.balancer.acquireOrWait(exchange.clientIp, undefined, exchange.abort);
+    const balancer = balancerOf(exchange);
+    const found = balancer.acquireOrWait(exchange.clientIp, undefined, exchange.abort);
     const first = found instanceof Promise ? await found : found;
-    if (typeof first === "string") {
-      attempts.body?.abandon(new Error("no target takes the request"));
-      return this.#noTarget(first);
-    }
-    return await this.#attempt(attempts, first);
+    if (typeof first === "string") return this.#noTarget(first);
+    const body = this.#replayBody(exchange, first);
+    return await this.#attempt({ exchange, balancer, body, tried: undefined, number: 1 }, first);
   }
 
   async #attempt(attempts: Attempts, target: BalancedTarget): Promise<Forwarded | Refusal> {
@@ -128,7 +119,7 @@ export class Forwarder {
   async #next(
     attempts: Attempts,
     failed: BalancedTarget,
-    failure: AttemptFailure,
+    failure: UpstreamError | UpstreamResponse,
   ): Promise<BalancedTarget | null> {
     const { exchange, balancer, body } = attempts;
     const { retry, retryBudget } = exchange.snapshot;
@@ -147,12 +138,14 @@ export class Forwarder {
       this.#metrics.retryRefused("budget");
       return null;
     }
+    // A body that may still have to be passed on keeps its target taken; nothing else does.
+    if (!("status" in failure && failure.body instanceof ReadableStream)) this.release(exchange);
     if (verdict.delayMs > 0 && !await pause(verdict.delayMs, exchange.abort)) return null;
     const tried = attempts.tried ??= new Set();
     tried.add(failed.slot);
     const next = balancer.acquire(exchange.clientIp, tried) ??
       (retry.allowsSameTarget ? balancer.acquire(exchange.clientIp) : null);
-    if (next !== null) balancer.release(failed);
+    if (next !== null) this.release(exchange);
     return next;
   }
 
@@ -231,15 +224,14 @@ export class Forwarder {
     );
   }
 
-  #replayBody(exchange: Exchange): ReplayBody | null {
+  #replayBody(exchange: Exchange, { config }: BalancedTarget): ReplayBody | null {
     const { body, fields, snapshot, method } = exchange;
+    if (body === null) return null;
     const length = fields.contentLength === null ? null : Number(fields.contentLength);
-    if (body === null || !snapshot.retry.keepsBody(method, length)) return null;
-    return new ReplayBody({
-      source: body,
-      maxBytes: snapshot.config.retry.maxBodyBytes,
-      memory: this.#memory,
-    });
+    const { readsBodyEarly } = snapshot.transports.for(config);
+    if (!snapshot.retry.keepsBody(method, length, readsBodyEarly)) return null;
+    const { maxBodyBytes } = snapshot.config.retry;
+    return new ReplayBody({ source: body, maxBytes: maxBodyBytes, memory: this.#memory });
   }
 
   #send({ exchange, body }: Attempts, target: BalancedTarget): Promise<Forwarded> {

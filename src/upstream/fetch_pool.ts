@@ -36,6 +36,7 @@ export interface FetchPoolOptions {
 const WHOLE_BYTES = 65536;
 
 export class FetchPool implements Transport {
+  readonly readsBodyEarly = true;
   readonly #client: Deno.HttpClient;
   #inFlight = 0;
   #closing = false;

@@ -73,6 +73,8 @@ export interface UpstreamResponse {
 }
 
 export interface Transport {
+  /** Whether the body of a request is read before there is a connection to send it on. */
+  readonly readsBodyEarly: boolean;
   /**
    * Sends one request and resolves with the answer's header, its body perhaps still arriving.
    * @throws UpstreamError for everything that can go wrong before that

@@ -140,6 +140,7 @@ Deno.test("a configuration with one target and nothing else has every default", 
       redirectPort: 8443,
     },
     routing: { enabled: true, enableLogging: false, defaultTarget: null, rules: [] },
+    errorPages: { problemJson: true, pages: [] },
   });
 });
 
@@ -292,6 +293,9 @@ min_version = "TLSv1.2"
 redirect_http = true
 redirect_port = 443
 certificates = [{ domain = "*.Example.org", cert_file = "/o.pem", key_file = "/o.key" }]
+[error_pages]
+problem_json = false
+pages = [{ status = [404, "5XX"], text = "{code}", content_type = "text/html" }]
 `);
   assert.deepEqual(config, {
     server: {
@@ -478,6 +482,10 @@ certificates = [{ domain = "*.Example.org", cert_file = "/o.pem", key_file = "/o
       redirectPort: 443,
     },
     routing: { enabled: false, enableLogging: true, defaultTarget: "a", rules: [] },
+    errorPages: {
+      problemJson: false,
+      pages: [{ statuses: [404, "5xx"], file: null, text: "{code}", contentType: "text/html" }],
+    },
   });
 });
 
@@ -598,10 +606,10 @@ const texts: [title: string, text: string, errors: string[]][] = [
     ],
   ],
   [
-    "sections of later versions end the start",
-    "[error_pages]\n" + ONE_TARGET,
+    "keys of later versions end the start",
+    "[security.auth]\nenabled = true\n" + ONE_TARGET,
     [
-      "x.toml:1:2 error_pages: not available in this version, leave it out",
+      "x.toml:1:2 security.auth: not available in this version, leave it out",
     ],
   ],
   [

@@ -81,11 +81,13 @@ Deno.test("the example loads as it is, and with all that it shows commented out"
     const authority = await Authority.make(folder);
     Deno.copyFileSync(authority.caPath, join(folder, "targets-ca.pem"));
     await authority.leaf({ names: ["client"] });
+    await Deno.writeTextFile(join(folder, "404.html"), "<p>{message}</p>");
     const there = uncommented(text).replaceAll("/etc/dispa", folder);
     const { config, errors, warnings } = await check(there, {}, { strict: true });
     assert.deepEqual([errors, warnings], [[], []]);
     assert.equal(config?.plugins.plugins.length, 1);
     assert.equal(config?.tls.certificates.length, 1);
+    assert.deepEqual(config?.errorPages.pages.map(({ statuses }) => statuses), [[502, "5xx"], [404]]);
   });
 });
 

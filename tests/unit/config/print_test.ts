@@ -136,6 +136,17 @@ const files = some({
     pool_idle_timeout_secs: milliseconds(),
     connect_timeout_secs: milliseconds(),
   }),
+  error_pages: some({
+    problem_json: fc.boolean(),
+    pages: fc.uniqueArray(
+      fc.record({
+        status: fc.constantFrom(404, 502, "4xx", "5XX").map((status) => [status]),
+        text: fc.constantFrom("", "{code} ${b}\n").map(escapeVariables),
+        content_type: fc.constantFrom("text/html", "application/json; charset=utf-8"),
+      }, { requiredKeys: ["status", "text"] }),
+      { selector: ({ status }) => String(status[0]) },
+    ),
+  }),
   retry: some({
     enabled: fc.boolean(),
     attempts: fc.integer({ min: 1, max: 10 }),
