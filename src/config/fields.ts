@@ -126,8 +126,3 @@ export function texts<Value>(noun: string, maximum: number, parse: (text: string
 export function list<Entry extends z.ZodType>(entry: Entry, maximum: number, noun: string) {
   return z.array(entry, { error: `a list of ${noun}` }).max(maximum, { error: `at most ${maximum} ${noun}` });
 }
-
-/** A key that a later version will know: asking for it now must not be passed over. */
-export function unavailable(description: string) {
-  return z.never({ error: "not available in this version, leave it out" }).optional().describe(description);
-}

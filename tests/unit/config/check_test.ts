@@ -606,13 +606,6 @@ const texts: [title: string, text: string, errors: string[]][] = [
     ],
   ],
   [
-    "keys of later versions end the start",
-    "[security.auth]\nenabled = true\n" + ONE_TARGET,
-    [
-      "x.toml:1:2 security.auth: not available in this version, leave it out",
-    ],
-  ],
-  [
     "protections that are misspelt end the start",
     `[security]
 ddos.max_header = 3
