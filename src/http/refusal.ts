@@ -24,6 +24,8 @@ export const ERROR_STATUS = {
   bad_response: 502,
   tls: 502,
   no_target: 503,
+  /** The keys that a token must be verified with cannot be had. */
+  auth_unavailable: 503,
   /** Every target has as many requests as `max_connections` allows, and the queue is full or took too long. */
   overloaded: 503,
   upstream_timeout: 504,

@@ -12,6 +12,9 @@ export const NO_SECURITY: SecurityConfig = {
     trustedProxies: null,
   },
   rateLimit: null,
+  exemptPaths: [],
+  auth: null,
+  jwt: null,
   ddos: {
     maxHeaders: 100,
     maxHeaderBytes: 32_768,
