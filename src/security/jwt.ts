@@ -74,11 +74,7 @@ export class JwtCheck {
       return null;
     };
     if (this.#cache === null) return this.#verify(token, accept);
-    const { version } = this.#keys;
-    if (version !== this.#cachedVersion) {
-      this.#cache.clear();
-      this.#cachedVersion = version;
-    }
+    this.#forgetOldKeys(this.#cache);
     const digest = this.#digests.of(token);
     const known = this.#cache.get(digest, this.#nowMs());
     return known === null ? this.#verify(token, accept, digest) : accept(known, true);
@@ -93,6 +89,13 @@ export class JwtCheck {
     return this.#release();
   }
 
+  #forgetOldKeys(cache: TokenCache): void {
+    const { version } = this.#keys;
+    if (version === this.#cachedVersion) return;
+    cache.clear();
+    this.#cachedVersion = version;
+  }
+
   async #verify(
     token: string,
     accept: (verified: VerifiedToken, cached: boolean) => null,
@@ -100,8 +103,14 @@ export class JwtCheck {
   ): Promise<Refusal | null> {
     const { algorithm, leewayMs, issuers, audiences } = this.#config;
     const nowMs = this.#nowMs();
+    let version = 0;
+    const keyFor = async ({ kid }: Jose.JWTHeaderParameters): Promise<CryptoKey> => {
+      const found = await this.#keys.find(kid);
+      version = found.version;
+      return found.key;
+    };
     try {
-      const { payload } = await this.#jose.jwtVerify(token, ({ kid }) => this.#keys.find(kid), {
+      const { payload } = await this.#jose.jwtVerify(token, keyFor, {
         algorithms: [algorithm],
         issuer: issuers.length === 0 ? undefined : issuers,
         audience: audiences.length === 0 ? undefined : audiences,
@@ -120,9 +129,10 @@ export class JwtCheck {
         expiresMs: exp * 1000 + leewayMs,
         fields: this.#claims.fieldsOf(payload),
       };
-      // Keys that have changed meanwhile may not be those that it was verified with.
-      if (digest !== undefined && this.#keys.version === this.#cachedVersion) {
-        this.#cache?.set(digest, verified);
+      if (this.#cache !== null && digest !== undefined) {
+        this.#forgetOldKeys(this.#cache);
+        // The key that it was verified with may have been withdrawn meanwhile.
+        if (version === this.#cachedVersion) this.#cache.set(digest, verified);
       }
       return accept(verified, false);
     } catch (error) {

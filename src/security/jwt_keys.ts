@@ -11,6 +11,12 @@ export class NoKey extends Error {
   }
 }
 
+export interface FoundKey {
+  key: CryptoKey;
+  /** Of the keys among which it was found. */
+  version: number;
+}
+
 export class JwtKeys {
   readonly #algorithm: JwtConfig["algorithm"];
   readonly #type: PublicJwk["kty"] | null;
@@ -41,8 +47,8 @@ export class JwtKeys {
    * @param kid as the token names it; not yet trusted
    * @throws NoKey
    */
-  async find(kid: string | undefined): Promise<CryptoKey> {
-    if (this.#secret !== null) return await this.#secret;
+  async find(kid: string | undefined): Promise<FoundKey> {
+    if (this.#secret !== null) return { key: await this.#secret, version: this.version };
     let jwk = this.#pick(kid);
     const remote = this.#remote;
     if (jwk === null && remote !== null) {
@@ -50,7 +56,9 @@ export class JwtKeys {
       else if (kid !== undefined) await remote.lookAgain();
       jwk = this.#pick(kid);
     }
-    if (jwk !== null) return await this.#import(jwk);
+    // Before the wait, in which the keys may change.
+    const { version } = this;
+    if (jwk !== null) return { key: await this.#import(jwk), version };
     const isBehind = remote !== null && (remote.isBehind || remote.keys.length === 0);
     throw new NoKey(isBehind ? "unavailable" : "unknown");
   }

@@ -237,9 +237,10 @@ Deno.test("no part of a valid token can be changed", async () => {
   const auth = await step({ jwt: { algorithm: "ES256", keys: [ec] } });
   const token = await signed(ec, { sub: "user-7" });
   assert.equal(await verdict(auth, bearer(token)), null);
+  // But for the last character of the signature, some of whose bits stand for nothing.
   await fc.assert(
     fc.asyncProperty(
-      fc.nat(token.length - 1),
+      fc.nat(token.length - 2),
       fc.stringMatching(/^[A-Za-z0-9_.-]$/),
       async (at, character) => {
         fc.pre(token[at] !== character);

@@ -63,6 +63,21 @@ Deno.test("published keys are fetched once, and serve every token that they fit"
   });
 });
 
+Deno.test("a token that waited for the first keys is remembered as any other", async () => {
+  let release = () => {};
+  const held = new Promise<void>((resolve) => release = resolve);
+  await withKeyServer(() => held.then(() => Response.json({ keys: [published(first)] })), async (rig) => {
+    await withStep(rig, async (auth) => {
+      const token = await tokenOf(first);
+      const waiting = verdict(auth, token);
+      await rig.server.asked(1);
+      release();
+      assert.equal(await waiting, null);
+      assert.equal(auth.check(requestMessage({ headers: token })), null);
+    });
+  });
+});
+
 Deno.test("static keys go first, and need no fetch", async () => {
   await withKeyServer(broken, async (rig) => {
     await withStep(rig, async (auth) => {
