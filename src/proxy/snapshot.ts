@@ -14,6 +14,7 @@ import { accessStep } from "../security/access.ts";
 import { TrustedPeers } from "../security/client_address.ts";
 import { type RateLimitStep as RateLimit, rateLimitStep } from "../security/rate_limit.ts";
 import { DomainTable } from "./domains.ts";
+import { ErrorPages } from "./error_pages.ts";
 import type { Origin } from "./exchange.ts";
 import type { RequestFields } from "./headers.ts";
 import { RouteParts } from "./routes.ts";
@@ -61,6 +62,7 @@ export class Snapshot {
   /** Plugins that see every answer of an upstream or a rule; null where there are none. */
   readonly responseChain: Chain | null;
   readonly routes: RouteParts;
+  readonly errorPages: ErrorPages;
   readonly #plugins: PluginSet;
   readonly #rateLimit: RateLimit | null;
   readonly #peers: TrustedPeers;
@@ -93,6 +95,7 @@ export class Snapshot {
     this.retryBudget = budget === undefined ? null : new RetryBudget(budget, config.retry.budget);
     this.#plugins = plugins;
     this.responseChain = plugins.responseChain;
+    this.errorPages = new ErrorPages(config.errorPages);
     const rateLimit = rateLimitStep(config.security, spec.shared[RATE_LIMIT_KEY] ?? null, context.log);
     this.#rateLimit = rateLimit;
     this.#peers = new TrustedPeers(config.security);
