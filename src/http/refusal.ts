@@ -56,6 +56,8 @@ export type DenialKind =
 export interface Refusal {
   code: ErrorCode;
   message: string;
+  /** What the traffic record says besides. */
+  detail?: string;
   /** Further fields of the answer: `retry-after`, `www-authenticate`. */
   headers?: FlatHeaders;
   /** Whether the connection is closed behind the answer: what follows on it may not be a request (HTTP/1.1). */

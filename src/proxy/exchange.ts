@@ -61,6 +61,7 @@ export class Exchange implements RequestMessage, BodyObserver {
 
   /** Whether the client asks for a WebSocket, and may have one. */
   isWebSocket = false;
+  /** Bytes of the body that came from the client. */
   requestSize = 0;
   /** Pieces that the request's body came in. */
   requestChunks = 0;
@@ -85,6 +86,8 @@ export class Exchange implements RequestMessage, BodyObserver {
   trace: Trace | null = null;
   readonly abort = new AbortHandle();
 
+  /** Bytes that go out once more before there are new ones. */
+  #bytesAgain = 0;
   #target = "";
   #path: string | null = null;
   #headers: FlatHeaders | null = null;
@@ -134,12 +137,25 @@ export class Exchange implements RequestMessage, BodyObserver {
     });
   }
 
+  get accept(): string | null {
+    return this.request.headers.get("accept");
+  }
+
   requestBytes(count: number): void {
+    const again = Math.min(count, this.#bytesAgain);
+    this.#bytesAgain -= again;
+    count -= again;
+    if (count === 0) return;
     this.requestSize += count;
     this.requestChunks++;
     if (this.guard === null) return;
     const refusal = this.guard.received(count, performance.now());
     if (refusal !== null) this.refuseBody(refusal);
+  }
+
+  /** The body goes out once more from its beginning: what the client has sent of it already counts once. */
+  sendBodyAgain(): void {
+    this.#bytesAgain = this.requestSize;
   }
 
   requestWaiting(waiting: boolean): void {

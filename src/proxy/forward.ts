@@ -3,7 +3,7 @@ import type { BalancedTarget, Balancer, Candidate, NoTarget } from "../balancing
 import { circuitName } from "../balancing/circuit_table.ts";
 import { TargetState } from "../balancing/target_table.ts";
 import type { NotQueued } from "../balancing/wait_queue.ts";
-import type { TargetConfig } from "../config/model.ts";
+import type { RetryConfig, TargetConfig } from "../config/model.ts";
 import type { Refusal } from "../http/refusal.ts";
 import type { RequestMetrics } from "../metrics/mod.ts";
 import { ReplayBody, ReplayMemory } from "../retry/replay_body.ts";
@@ -16,6 +16,7 @@ import {
 } from "../upstream/transport.ts";
 import { connectWebSocket, UpstreamSocket, webSocketLimits } from "../websocket/mod.ts";
 import type { Exchange } from "./exchange.ts";
+import { AttemptTimeout, factsOf, failureDetail } from "./failure.ts";
 import { BodyCopy, Mirrors } from "./mirror.ts";
 import { hasBody } from "./receive.ts";
 
@@ -32,6 +33,8 @@ interface Attempts {
   readonly body: ReplayBody | null;
   /** Slots that failed; none of them is asked again while there is another. */
   tried: Set<number> | undefined;
+  /** Names of the targets of all attempts before. */
+  failed: readonly string[];
   /** Of the attempt under way, from 1. */
   number: number;
 }
@@ -61,7 +64,10 @@ export class Forwarder {
     const first = found instanceof Promise ? await found : found;
     if (typeof first === "string") return this.#noTarget(first);
     const body = this.#replayBody(exchange, first);
-    return await this.#attempt({ exchange, balancer, body, tried: undefined, number: 1 }, first);
+    return await this.#attempt(
+      { exchange, balancer, body, tried: undefined, failed: NONE, number: 1 },
+      first,
+    );
   }
 
   async #attempt(attempts: Attempts, target: BalancedTarget): Promise<Forwarded | Refusal> {
@@ -92,7 +98,9 @@ export class Forwarder {
       const next = exchange.abort.aborted ? null : await this.#next(attempts, target, error);
       if (next !== null) return await this.#again(attempts, target, next, error.code);
       body?.abandon(error);
-      return error;
+      const facts = factsOf(error, target.config, false);
+      const tried = [...attempts.failed, target.config.name];
+      return { code: error.code, message: error.message, detail: failureDetail({ ...facts, tried }) };
     }
   }
 
@@ -109,8 +117,8 @@ export class Forwarder {
       "chose",
       `${failed.config.name} failed (${cause}), next is ${next.config.name}`,
     );
-    // What the failed attempt had sent of it is sent again.
-    exchange.requestSize = 0;
+    exchange.sendBodyAgain();
+    attempts.failed = [...attempts.failed, failed.config.name];
     attempts.number++;
     return this.#attempt(attempts, next);
   }
@@ -155,12 +163,20 @@ export class Forwarder {
       case "tried":
         return NO_TARGET;
       case "cancelled":
-        return { code: "client_gone", message: "the client left while it waited for a target" };
+        return {
+          code: "client_gone",
+          message: "the client left while it waited for a target",
+          detail: failureDetail({ phase: "queue" }),
+        };
       case "full":
-      case "queue_full":
-      case "queue_timeout":
         this.#metrics.waitRefused(why);
         return OVERLOADED;
+      case "queue_full":
+      case "queue_timeout": {
+        this.#metrics.waitRefused(why);
+        const timer = why === "queue_timeout" ? "targets.load_balancing.queue_timeout" : null;
+        return { ...OVERLOADED, detail: failureDetail({ phase: "queue", timer }) };
+      }
     }
   }
 
@@ -176,9 +192,13 @@ export class Forwarder {
     breaker?.report(target, breaker.outcomeOfError(error.code), performance.now() - upstreamStartedMs);
   }
 
-  /** The body of an answer has broken off after its header was passed on. */
-  bodyFailed(exchange: Exchange, error: UpstreamError): void {
-    if (exchange.upstream !== null) this.#failed(exchange, exchange.upstream, error);
+  /** The body of an answer has broken off after its header was passed on. @returns what is recorded of it */
+  bodyFailed(exchange: Exchange, error: UpstreamError): Refusal {
+    const { upstream } = exchange;
+    const { code, message } = error;
+    if (upstream === null) return { code, message };
+    this.#failed(exchange, upstream, error);
+    return { code, message, detail: failureDetail(factsOf(error, upstream.config, true)) };
   }
 
   /** Counts the exchange's target out; once more does nothing. */
@@ -235,10 +255,12 @@ export class Forwarder {
   }
 
   #send({ exchange, body }: Attempts, target: BalancedTarget): Promise<Forwarded> {
-    const { retry } = exchange.snapshot;
+    const { config, retry } = exchange.snapshot;
     exchange.upstreamStartedMs = performance.now();
     const attemptMs = retry.attemptTimeoutMs(exchange.upstreamStartedMs - exchange.startedMs);
-    const limit = attemptMs === null ? null : new AttemptLimit(exchange.abort, target.config, attemptMs);
+    const limit = attemptMs === null
+      ? null
+      : new AttemptLimit(exchange.abort, target.config, attemptMs, timerName(config.retry, attemptMs));
     const abort = limit?.abort ?? exchange.abort;
     const response = exchange.isWebSocket ? this.#sendUpgrade(exchange, target, abort) : this.#sendRequest(
       exchange,
@@ -317,6 +339,14 @@ const OVERLOADED: Refusal = {
   headers: ["retry-after", "1"],
 };
 
+/** Nothing has failed yet. */
+const NONE: readonly string[] = [];
+
+/** Which key an attempt's time comes from. */
+function timerName({ perTryTimeoutMs }: RetryConfig, attemptMs: number): string {
+  return attemptMs === perTryTimeoutMs ? "retry.per_try_timeout" : "retry.total_timeout";
+}
+
 function balancerOf({ balancer, snapshot }: Exchange): Balancer {
   return balancer ?? snapshot.balancer;
 }
@@ -379,14 +409,13 @@ class AttemptLimit {
   readonly abort = new AbortHandle();
   readonly #timer: ReturnType<typeof setTimeout>;
 
-  constructor(exchange: AbortHandle, target: TargetConfig, timeoutMs: number) {
+  constructor(exchange: AbortHandle, target: TargetConfig, timeoutMs: number, timer: string) {
     exchange.onabort = (reason) => this.abort.abort(reason);
     if (exchange.aborted) this.abort.aborted = true;
-    this.#timer = setTimeout(() => {
-      const message = `target "${target.name}" sent no response header within ${Math.round(timeoutMs)} ms ` +
-        `(retry.per_try_timeout)`;
-      this.abort.abort(new UpstreamError("upstream_timeout", message, true));
-    }, timeoutMs);
+    this.#timer = setTimeout(
+      () => this.abort.abort(new AttemptTimeout(target, timeoutMs, timer)),
+      timeoutMs,
+    );
   }
 
   /** The header is there, or the attempt has failed. */

@@ -226,12 +226,12 @@ export class ProxyHandler {
   }
 
   #refuse(exchange: Exchange, refusal: Refusal): Response {
-    const { response, size } = refusalResponse(refusal, exchange);
+    const { response, size } = refusalResponse(refusal, exchange, exchange.snapshot.errorPages);
     if (refusal.denial !== undefined) this.#metrics.denied(refusal.denial);
     exchange.closes = refusal.close === true || exchange.bodyRefusal !== null;
     exchange.status = ERROR_STATUS[refusal.code];
     exchange.code = refusal.code;
-    exchange.errorMessage = `${refusal.code}: ${refusal.message}`;
+    exchange.errorMessage = recorded(refusal);
     exchange.responseSize = size;
     this.#finish(exchange);
     return this.#told(exchange, response);
@@ -251,11 +251,10 @@ export class ProxyHandler {
     if (exchange.bodyDropped) return;
     if (error !== null) {
       const { bodyRefusal } = exchange;
-      const { code, message } = bodyRefusal ?? error;
+      const failure = this.#forwarder.bodyFailed(exchange, error);
       if (bodyRefusal?.denial !== undefined) this.#metrics.denied(bodyRefusal.denial);
-      exchange.code = code;
-      exchange.errorMessage = `${code}: ${message}`;
-      this.#forwarder.bodyFailed(exchange, error);
+      exchange.code = (bodyRefusal ?? failure).code;
+      exchange.errorMessage = recorded(bodyRefusal ?? failure);
     }
     this.#finish(exchange);
   };
@@ -285,6 +284,11 @@ export class ProxyHandler {
       this.#onIdle = [];
     }
   }
+}
+
+/** As the traffic record has it. */
+function recorded({ code, message, detail }: Refusal): string {
+  return detail === undefined ? `${code}: ${message}` : `${code}: ${message} [${detail}]`;
 }
 
 function clientGone(): UpstreamError {

@@ -16,6 +16,7 @@ import { TrustedPeers } from "../security/client_address.ts";
 import type { RemoteKeySets } from "../security/remote_keys.ts";
 import { type RateLimitStep as RateLimit, rateLimitStep } from "../security/rate_limit.ts";
 import { DomainTable } from "./domains.ts";
+import { ErrorPages } from "./error_pages.ts";
 import type { Origin } from "./exchange.ts";
 import type { RequestFields } from "./headers.ts";
 import { RouteParts } from "./routes.ts";
@@ -65,6 +66,7 @@ export class Snapshot {
   /** Plugins that see every answer of an upstream or a rule; null where there are none. */
   readonly responseChain: Chain | null;
   readonly routes: RouteParts;
+  readonly errorPages: ErrorPages;
   readonly #plugins: PluginSet;
   readonly #rateLimit: RateLimit | null;
   readonly #auth: AuthStep | null;
@@ -99,6 +101,7 @@ export class Snapshot {
     this.#plugins = plugins;
     this.#auth = auth;
     this.responseChain = plugins.responseChain;
+    this.errorPages = new ErrorPages(config.errorPages);
     const rateLimit = rateLimitStep(config.security, spec.shared[RATE_LIMIT_KEY] ?? null, context.log);
     this.#rateLimit = rateLimit;
     this.#peers = new TrustedPeers(config.security);
