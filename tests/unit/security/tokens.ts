@@ -19,7 +19,7 @@ export interface Pair {
   kid: string;
   algorithm: JwtAlgorithm;
   jwk: PublicJwk;
-  privateKey: CryptoKey;
+  privateKey: jose.CryptoKey;
 }
 
 export async function pair(algorithm: JwtAlgorithm, kid: string): Promise<Pair> {
