@@ -26,6 +26,7 @@ const TITLES: Readonly<Record<number, string>> = {
   408: "Request Timeout",
   411: "Length Required",
   413: "Content Too Large",
+  426: "Upgrade Required",
   429: "Too Many Requests",
   431: "Request Header Fields Too Large",
   499: "Client Closed Request",
