@@ -13,7 +13,7 @@ import { fileURLToPath } from "node:url";
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 /** What runs in a Worker, as `threadModule` finds it. */
-const THREADS = ["proxy_thread", "writer_thread", "query_thread"];
+const THREADS = ["proxy_thread", "writer_thread", "query_thread", "stats_thread"];
 
 /** The permissions of the program, the same for the tasks; docs/SECURITY.md says what each is for. */
 export const PERMISSIONS = [
