@@ -140,7 +140,7 @@ export class CommandLane implements Lane {
     this.#group?.kill();
     void this.#group?.release();
     running?.reject(reason);
-    this.#events.onEnd(reason);
+    this.#events.onEnd(reason, this.#group?.ended ?? Promise.resolve());
   }
 
   #die(): void {

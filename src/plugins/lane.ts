@@ -11,8 +11,11 @@ export interface Call {
 export interface LaneEvents {
   /** It can take a call: it has started, or the call before is over. */
   onFree(): void;
-  /** It will take no call any more, and nothing of it is left to be ended. @param reason of its own end */
-  onEnd(reason: PluginError): void;
+  /**
+   * It has ended by itself, or had to be ended, and takes no call any more.
+   * @param gone resolves when nothing is left of it
+   */
+  onEnd(reason: PluginError, gone: Promise<unknown>): void;
 }
 
 export interface Lane {

@@ -36,6 +36,8 @@ export class LanePool {
   readonly #options: LanePoolOptions;
   readonly #longestWaitMs: number;
   readonly #lanes = new Set<Lane>();
+  /** What is left of lanes that have ended. */
+  readonly #dying = new Set<Promise<unknown>>();
   /** The one freed last is taken first: its caches are warm. */
   readonly #free: Lane[] = [];
   readonly #waiting = new Set<Waiting>();
@@ -128,7 +130,9 @@ export class LanePool {
         }
         this.#next(lane);
       },
-      onEnd: (reason) => {
+      onEnd: (reason, gone) => {
+        this.#dying.add(gone);
+        void gone.then(() => this.#dying.delete(gone));
         if (!started) this.#starting--;
         this.#first?.reject(reason);
         this.#lanes.delete(lane);
@@ -213,6 +217,6 @@ export class LanePool {
   /** Ends all lanes; resolves when nothing is left of them. */
   async dispose(): Promise<void> {
     this.close("its configuration is no longer in force");
-    await Promise.all([...this.#lanes].map((lane) => lane.end()));
+    await Promise.all([...this.#dying, ...[...this.#lanes].map((lane) => lane.end())]);
   }
 }

@@ -19,7 +19,7 @@ export interface ThreadsOptions<Start> {
  * Threads that run in a loop nothing can interrupt, until the plugin gives up. Deno 2.6 ends each after two
  * seconds, 2.9 never does: there, each costs a core until the process ends.
  */
-const MAX_STUCK = 4;
+const MAX_STUCK = 3;
 
 export interface PluginThreads {
   /** For which the code has a function. */

@@ -108,6 +108,16 @@ const scope = globalThis as unknown as Scope;
 const post = scope.postMessage.bind(globalThis);
 let thread: ScriptThread | null = null;
 
+// What nobody catches would be printed among the lines of the log, and end the thread.
+addEventListener("unhandledrejection", (event) => {
+  event.preventDefault();
+  post({ type: "fault", message: describe(event.reason) });
+});
+addEventListener("error", (event) => {
+  event.preventDefault();
+  post({ type: "fault", message: describe(event.error) });
+});
+
 scope.onmessage = async ({ data }) => {
   if (data.type === "start") {
     try {

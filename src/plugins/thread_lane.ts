@@ -78,6 +78,10 @@ export class ThreadLane<Start> implements Lane {
 
   #onMessage(message: FromPluginThread): void {
     if (this.#ended) return;
+    if (message.type === "fault") {
+      this.#fail(new PluginError("panic", `a fault that nobody caught: ${message.message}`));
+      return;
+    }
     if (!this.#isReady) {
       if (message.type === "refused") this.#fail(new PluginError("exec", message.message));
       if (message.type !== "ready") return;
@@ -120,7 +124,7 @@ export class ThreadLane<Start> implements Lane {
     const running = this.#running;
     this.#terminate();
     running?.reject(reason);
-    this.#events.onEnd(reason);
+    this.#events.onEnd(reason, Promise.resolve());
   }
 
   #terminate(): void {

@@ -29,6 +29,8 @@ export type FromPluginThread =
   | { type: "ready"; stages: Stage[] }
   /** It cannot be started with this module; the thread is to be ended. */
   | { type: "refused"; message: string }
+  /** Something was thrown that no call can be blamed for; the thread is to be ended. */
+  | { type: "fault"; message: string }
   | { type: "output"; id: number; output: string }
   /** @see CallFailure */
   | ({ type: "failed"; id: number } & CallFailure);
@@ -54,11 +56,11 @@ export function readThreadMessage(data: unknown): FromPluginThread | null {
       stages: STAGES.filter((stage) => stages.includes(stage)),
     };
   }
-  if (type === "refused") return { type, message: String(message) };
+  if (type === "refused" || type === "fault") return { type, message: text(message) };
   if (typeof id !== "number") return null;
   if (type === "output" && typeof output === "string") return { type, id, output };
   if (type === "failed" && isKind(kind)) {
-    return { type, id, kind, message: String(message), spoiled: spoiled === true };
+    return { type, id, kind, message: text(message), spoiled: spoiled === true };
   }
   return null;
 }
@@ -77,4 +79,8 @@ const KINDS: ReadonlySet<unknown> = new Set<PluginErrorKind>([
 
 function isKind(value: unknown): value is PluginErrorKind {
   return KINDS.has(value);
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value : typeof value;
 }

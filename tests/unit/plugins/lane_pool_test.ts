@@ -31,7 +31,7 @@ class TestLane implements Lane {
     this.isEnded = true;
     const reason = new PluginError(kind, "gone");
     this.#running?.reject(reason);
-    this.events.onEnd(reason);
+    this.events.onEnd(reason, Promise.resolve());
   }
 
   end(): Promise<void> {
