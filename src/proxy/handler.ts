@@ -24,10 +24,10 @@ import { clientRequestId, readFields } from "./headers.ts";
 import { Authorities, hasBody, receive } from "./receive.ts";
 import { addExplanation, ExplainToken, explanationOf } from "./live_explain.ts";
 import { recordOf } from "./record.ts";
-import { changeLocalAnswer, changeResponse, changesResponse } from "./response.ts";
+import { changeResponse, changesResponse } from "./response.ts";
 import { RequestIds } from "./request_id.ts";
 import type { Snapshot } from "./snapshot.ts";
-import { type Ending, isRefusal, runSteps, type StepEnding } from "./steps.ts";
+import { type Ending, isRefusal, runSteps } from "./steps.ts";
 import { Trace } from "./trace.ts";
 import { readUpgrade, Upgrades } from "./upgrade.ts";
 
@@ -108,7 +108,7 @@ export class ProxyHandler {
       if (refusal !== null) return this.#refuse(exchange, refusal);
       let end = runSteps(exchange);
       if (end instanceof Promise) end = await end;
-      if (end !== null) return await this.#end(exchange, end);
+      if (end !== null) return this.#send(exchange, end.ending);
       const outcome = await this.#forwarder.forward(exchange);
       if (isRefusal(outcome)) return this.#refuse(exchange, exchange.bodyRefusal ?? outcome);
       const instead = changesResponse(exchange) ? await changeResponse(exchange, outcome) : null;
@@ -160,12 +160,7 @@ export class ProxyHandler {
     }
   }
 
-  /** Sends what a step has ended the exchange with. */
-  async #end(exchange: Exchange, { step, ending }: StepEnding): Promise<Response> {
-    const isOfRoute = step === "route" && !isRefusal(ending) && changesResponse(exchange);
-    return this.#send(exchange, isOfRoute ? await changeLocalAnswer(exchange, ending) : ending);
-  }
-
+  /** Sends what ends the exchange in place of an upstream's answer. */
   #send(exchange: Exchange, ending: Ending): Response {
     return isRefusal(ending) ? this.#refuse(exchange, ending) : this.#answer(exchange, ending);
   }

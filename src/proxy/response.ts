@@ -1,5 +1,5 @@
-/** What becomes of an answer before the client gets it: what its routing rule changes, then plugins. */
-import type { LocalAnswer, ResponseMessage } from "../http/message.ts";
+/** What becomes of a target's answer before the client gets it: what its routing rule changes, then plugins. */
+import type { ResponseMessage } from "../http/message.ts";
 import type { UpstreamResponse } from "../upstream/transport.ts";
 import { hasNoBody } from "./answers.ts";
 import type { Exchange } from "./exchange.ts";
@@ -19,11 +19,6 @@ export async function changeResponse(
   const ending = await change(exchange, upstream);
   if (ending !== null || hasNoBody(upstream.status)) await dropBody(exchange, upstream);
   return ending;
-}
-
-/** The same for an answer that a routing rule gives: it is one of that route like any target's. */
-export async function changeLocalAnswer(exchange: Exchange, answer: LocalAnswer): Promise<Ending> {
-  return await change(exchange, answer) ?? answer;
 }
 
 async function change(exchange: Exchange, response: ResponseMessage): Promise<Ending | null> {

@@ -194,10 +194,11 @@ function compileSteps(
     security.enabled ? new LimitsStep(security.ddos) : null,
     access === null ? null : new AccessStep(access),
     parts.rateLimit === null ? null : new RateLimitStep(parts.rateLimit),
+    // Before clients are asked for what must not go in the clear.
+    tls.enabled && tls.redirectHttp ? new RedirectStep(tls.redirectPort) : null,
     parts.auth === null ? null : new AuthenticationStep(parts.auth),
     isFirst ? plugins : null,
     new DomainStep(new DomainTable(config.domains)),
-    tls.enabled && tls.redirectHttp ? new RedirectStep(tls.redirectPort) : null,
     isFirst ? null : plugins,
     routed ? new RouteStep(table, routes) : null,
     routes.havePlugins ? new RoutePluginStep(routes) : null,
