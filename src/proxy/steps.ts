@@ -121,7 +121,7 @@ export class RouteStep implements Step {
     exchange.route = route;
     const targets = route === null ? this.#table.defaultTargets : route.chooseTargets(exchange);
     exchange.balancer = this.#parts.balancerOf(targets);
-    if (this.#table.logsDecisions) this.#parts.log(exchange, targets);
+    if (this.#table.logsDecisions && !trace?.dry) this.#parts.log(exchange, targets);
     if (trace !== null) {
       const which = targets.names === null ? "all targets" : targets.names.join(", ");
       const summary = route === null ? `no rule takes it: ${which}` : `rule "${route.name}": ${which}`;

@@ -31,7 +31,8 @@ export interface AskedRequest {
   peerIp: string;
 }
 
-const rarely = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined, freq: 3 });
+const rarely = <T>(value: fc.Arbitrary<T>) =>
+  fc.oneof({ weight: 3, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: value });
 
 const HOSTS = ["example.com", "a.example.com", "b.a.example.com", "shop.test", "evilexample.com", "10.0.0.1"];
 const PATTERNS = ["example.com", "*.example.com", "a.example.com", "shop.*", "*", "10.0.0.1"];
@@ -354,12 +355,12 @@ const request: fc.Arbitrary<AskedRequest> = fc.record({
   headers,
   body: fc.constantFrom("", "", "abc", "abcdef"),
   peerIp: ip,
-}).map(({ path, query, body, headers, ...rest }) => ({
-  ...rest,
-  target: path + query,
-  body,
-  headers: body === "" ? headers : [...headers, ["content-length", String(body.length)]],
-}));
+}).map(({ path, query, body: wanted, headers, ...rest }) => {
+  // The runtime itself cuts off who asks for an upgrade and sends a body: the proxy never sees it.
+  const body = headers.some(([name]) => name === "upgrade") ? "" : wanted;
+  const framing: [string, string][] = body === "" ? [] : [["content-length", String(body.length)]];
+  return { ...rest, target: path + query, body, headers: [...headers, ...framing] };
+});
 
 export const CASES: fc.Arbitrary<Case> = fc.record({
   config,
@@ -371,5 +372,5 @@ export const CASES: fc.Arbitrary<Case> = fc.record({
     }),
     { minLength: TARGET_NAMES.length, maxLength: TARGET_NAMES.length },
   ),
-  requests: fc.array(request, { minLength: 1, maxLength: 10 }),
+  requests: fc.array(request, { minLength: 1, maxLength: 10, size: "max" }),
 });
