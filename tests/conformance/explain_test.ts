@@ -258,7 +258,6 @@ Deno.test("explain foretells what the proxy does, over random configurations and
     }),
     { numRuns: RUNS, interruptAfterTimeLimit: MAX_MS, markInterruptAsFailure: false },
   );
-  console.log(seen);
   // No outcome may be so rare that the test says nothing of it.
   for (const [outcome, count] of Object.entries(seen)) assert.ok(count > 20, `${outcome}: ${count}`);
 });
