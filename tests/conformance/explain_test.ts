@@ -185,15 +185,8 @@ function pairs(flat: readonly string[]): [string, string][] {
 /** Refusals for want of a target. */
 const TARGET_CODES = ["no_target", "overloaded"];
 
-function isSplitByChance({ route }: Explanation, { routing }: Config): boolean {
-  const rule = routing.rules.find(({ name }) => name === route);
-  return rule?.targets.by === "split" && rule.targets.sticky === null;
-}
-
-/** Whether the target is drawn, so that another may be taken next time. */
-function isDrawn(explained: Explanation, config: Config): boolean {
-  return isSplitByChance(explained, config) ||
-    explained.steps.some(({ details }) => details?.by_chance === true);
+function isByChance({ steps }: Explanation, wanted: string): boolean {
+  return steps.some(({ step, details }) => step === wanted && details?.by_chance === true);
 }
 
 async function compare(proxy: Proxy, door: Door, request: AskedRequest): Promise<Explanation["outcome"]> {
@@ -216,7 +209,7 @@ async function compare(proxy: Proxy, door: Door, request: AskedRequest): Promise
   const told = { domain: explained.domain ?? "", route: explained.route ?? explained.domain };
   assert.deepEqual(told, { domain: proxy.metrics.last, route: record.route });
   const dependsOnTarget = explained.outcome === "forward" || TARGET_CODES.includes(explained.code ?? "");
-  if (dependsOnTarget && isSplitByChance(explained, proxy.config)) {
+  if (dependsOnTarget && isByChance(explained, "route")) {
     // The other part of the split may have no target that takes requests.
     const other = /^x-dispa-error: (.*)\r$/m.exec(answer)?.[1];
     assert.ok(first !== undefined || TARGET_CODES.includes(other ?? ""), answer);
@@ -231,7 +224,7 @@ async function compare(proxy: Proxy, door: Door, request: AskedRequest): Promise
     return explained.outcome;
   }
   assert.ok(first !== undefined, `not sent: ${answer}`);
-  const drawn = isDrawn(explained, proxy.config);
+  const drawn = isByChance(explained, "route") || isByChance(explained, "target");
   if (!drawn) assert.equal(explained.target, first.target.name);
   if (first.request === null) return "forward";
   const { upstream } = explained;
