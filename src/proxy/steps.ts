@@ -121,11 +121,15 @@ export class RouteStep implements Step {
     exchange.route = route;
     const targets = route === null ? this.#table.defaultTargets : route.chooseTargets(exchange);
     exchange.balancer = this.#parts.balancerOf(targets);
-    if (this.#table.logsDecisions) this.#parts.log(exchange, targets);
+    if (this.#table.logsDecisions && !trace?.dry) this.#parts.log(exchange, targets);
     if (trace !== null) {
       const which = targets.names === null ? "all targets" : targets.names.join(", ");
-      const summary = route === null ? `no rule takes it: ${which}` : `rule "${route.name}": ${which}`;
-      trace.add(this.name, "chose", summary, { rule: route?.name ?? null, targets: targets.names });
+      const byChance = route?.choosesByChance ?? false;
+      const summary = route === null
+        ? `no rule takes it: ${which}`
+        : `rule "${route.name}": ${which}${byChance ? " by lot, the next request may go elsewhere" : ""}`;
+      const rule = route?.name ?? null;
+      trace.add(this.name, "chose", summary, { rule, targets: targets.names, by_chance: byChance });
     }
     if (route === null) return null;
     const answer = route.answer(exchange);

@@ -55,6 +55,11 @@ export class Route {
     return this.targets instanceof Split ? this.targets.choose(request, random) : this.targets;
   }
 
+  /** Whether chance decides between its targets, so that the same request may go elsewhere the next time. */
+  get choosesByChance(): boolean {
+    return this.targets instanceof Split && this.targets.sticky === null && this.targets.shares.length > 1;
+  }
+
   /** The answer in place of any target's; asked before `applyRequest`. Null: the request is forwarded. */
   answer(request: RequestMessage): LocalAnswer | null {
     return this.#answer === null ? null : this.#answer(request);
