@@ -12,8 +12,15 @@ import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
-/** What runs in a Worker, as `threadModule` finds it. */
-const THREADS = ["proxy_thread", "writer_thread", "query_thread", "stats_thread"];
+/** What runs in a Worker, as `threadModule` and `pluginThreadModule` find it. */
+const THREADS = [
+  "runtime/proxy_thread",
+  "runtime/writer_thread",
+  "runtime/query_thread",
+  "runtime/stats_thread",
+  "plugins/wasm_thread",
+  "plugins/script_thread",
+];
 
 /** The permissions of the program, the same for the tasks; docs/SECURITY.md says what each is for. */
 export const PERMISSIONS = [
@@ -37,7 +44,7 @@ export async function bundle(folder: string): Promise<void> {
     "--code-splitting",
     `--outdir=${folder}`,
     "main.ts",
-    ...THREADS.map((name) => `src/runtime/${name}.ts`),
+    ...THREADS.map((name) => `src/${name}.ts`),
   ]);
   const { unstable } = JSON.parse(await Deno.readTextFile(join(ROOT, "deno.json")));
   await Deno.writeTextFile(join(folder, "deno.json"), JSON.stringify({ unstable }));
@@ -51,7 +58,7 @@ export async function compile(folder: string, target: string | null, output: str
     "--no-prompt",
     ...PERMISSIONS,
     V8_FLAGS,
-    ...THREADS.map((name) => `--include=src/runtime/${name}.js`),
+    ...THREADS.map((name) => `--include=src/${name}.js`),
     ...(target === null ? [] : [`--target=${target}`]),
     `--output=${output}`,
     "main.js",
