@@ -11,8 +11,10 @@ Measures Dispa beside nginx, HAProxy, Caddy and bare Deno on this machine. Needs
       --rounds N        measurements of each, of which the medians are reported (default: 3)
       --seconds N       length of one measurement (default: 5)
       --only NAME,…     who takes part: nginx, haproxy, caddy, bare-http1, bare-fetch,
-                        dispa[-fetch][-NUMBERw][-nolog|-sqlite|-postgres], sink-file, sink-sqlite, sink-postgres
-      --scenario NAME,… what is measured: small, 64k, 1m, post, 1000, close, latency, idle, slow, sinks
+                        dispa[-fetch][-NUMBERw][-nolog|-sqlite|-postgres], sink-file, sink-sqlite, sink-postgres,
+                        routes-host|prefix|regex-NUMBER
+      --scenario NAME,… what is measured: small, 64k, 1m, post, 1000, close, latency, idle, slow, sinks,
+                        routes
       --json FILE       writes every measurement to FILE
       --markdown FILE   puts the report between the lines of FILE that hold its begin and end marks
 

@@ -20,6 +20,7 @@ function passThrough(mode: Mode, upstreamPort: number): (request: Request) => Re
     hostname: "127.0.0.1",
     port: upstreamPort,
     basePath: "",
+    group: null,
     weight: 1,
     timeoutMs: null,
     maxConnections: null,

@@ -5,6 +5,7 @@ import { runOpenLoop } from "./open_loop.ts";
 import type { RunningPeer, Surroundings } from "./peer.ts";
 import { peerNamed } from "./peers.ts";
 import { cpuUs, highestResidentMb, residentMb, settle } from "./proc_stats.ts";
+import { ROUTE_SCENARIO } from "./routes.ts";
 import type { Column, Figures, Scenario } from "./scenario.ts";
 import { SINK_SCENARIO } from "./sinks.ts";
 import { type Load, runWrk } from "./wrk.ts";
@@ -163,4 +164,5 @@ export const SCENARIOS: Scenario[] = [
     },
   }),
   SINK_SCENARIO,
+  ROUTE_SCENARIO,
 ];

@@ -36,6 +36,18 @@ function security(access: Partial<AccessControlConfig>, ratePerSec: number | nul
     rateLimit: ratePerSec === null
       ? null
       : { ratePerSec, burst: ratePerSec, store: null, storeTimeoutMs: 50 },
+    exemptPaths: [],
+    auth: null,
+    jwt: null,
+    ddos: {
+      maxHeaders: 100,
+      maxHeaderBytes: 32_768,
+      maxBodyBytes: 0,
+      requireContentLength: false,
+      maxConnections: 0,
+      maxConnectionsPerIp: 0,
+      minBodyBytesPerSecond: 0,
+    },
   };
 }
 

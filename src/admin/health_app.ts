@@ -31,6 +31,8 @@ export interface HealthSource {
   isDraining(): boolean;
   components(): Components;
   targets(): TargetReport[];
+  /** Of the TLS listener; `domain` is `*` for the one that all other names get. */
+  certificates(): readonly { domain: string; notAfterMs: number }[];
   config(): { path: string; generation: number; loadedAt: Date; lastError: string | null };
 }
 
@@ -59,6 +61,10 @@ export function healthApp(source: HealthSource): Hono {
       },
       components: source.components(),
       targets: source.targets().map(targetJson),
+      certificates: source.certificates().map(({ domain, notAfterMs }) => ({
+        domain,
+        not_after: new Date(notAfterMs).toISOString(),
+      })),
     }, status === "unhealthy" ? 503 : 200);
   });
   app.get("/ready", (c) => {

@@ -34,6 +34,11 @@ export class Tokens {
     return this.#tokens.map(({ role }) => role);
   }
 
+  /** The token of a role, to be compared with, never to be shown; null: it has none. */
+  of(role: Role): string | null {
+    return this.#tokens.find((known) => known.role === role)?.token ?? null;
+  }
+
   /** What an operator should know about the tokens; none of them is quoted. */
   warnings(): string[] {
     const warnings = this.#tokens.filter(({ token }) => token.length < SHORTEST_GOOD_TOKEN).map(({ role }) =>

@@ -16,6 +16,7 @@ import {
 import { TrafficOpenError } from "../traffic/sink.ts";
 import { CONFIG_FLAGS, configSource } from "./config_flags.ts";
 import { ExitCode } from "./exit_codes.ts";
+import { threadModule } from "../thread_module.ts";
 import { type FlagTable, nearest, parseFlags, UsageError } from "./flags.ts";
 import { formatRecord, formatStats, type OutputForm, recordHeader } from "./traffic_output.ts";
 
@@ -221,6 +222,9 @@ async function prune(args: string[], io: TrafficIo, load: LoadLogging): Promise<
   return ExitCode.Ok;
 }
 
+/** More than three find little more to do: disks and databases have their limits, too. */
+const MOST_HELPERS = 3;
+
 /** What statistics say where nothing matches. */
 const NOTHING: StatsGroup = { key: "", requests: 0, errors: 0, bytes: 0, p50Ms: 0, p95Ms: 0, p99Ms: 0 };
 
@@ -233,7 +237,10 @@ async function withReader(
   const source = readSource(values.from);
   const logging = await load(values.config);
   if (logging === null) return ExitCode.ConfigError;
-  const reader = await openReader(logging, source);
+  const reader = await openReader(logging, source, {
+    count: Math.min(navigator.hardwareConcurrency - 1, MOST_HELPERS),
+    module: threadModule("runtime/stats_thread"),
+  });
   try {
     await run(reader);
   } finally {

@@ -3,12 +3,15 @@ import { parse, TomlError } from "smol-toml";
 import type * as z from "zod";
 import { crossCheck } from "./cross_checks.ts";
 import { collectOverrides, type Environment, type Override, type Overrides } from "./environment.ts";
+import { readErrorPageFiles } from "./error_page_files.ts";
 import { fieldNotes } from "./fields.ts";
+import { checkFiles } from "./file_checks.ts";
 import { createLocator } from "./locate.ts";
 import type { Config } from "./model.ts";
 import { normalise } from "./normalise.ts";
 import { formatPath, type Path, pathKey, type Problem, showFound } from "./problem.ts";
 import { settingsSchema } from "./plugins/mod.ts";
+import { normaliseRoutingForms } from "./routing_forms.ts";
 import { configFromFile, configSchema, fieldAt } from "./schema.ts";
 import { isSecret } from "./secret_keys.ts";
 import { type Finding, isTable, readTree, type Table, valueAt } from "./tree.ts";
@@ -29,8 +32,9 @@ export type CheckResult =
   | { ok: false; problems: Problem[]; warnings: Problem[] };
 
 /**
- * Checks the text of a configuration file. Reads the environment, touches nothing else. Never throws for
- * what may stand in the text; every problem is reported, in the order of the file.
+ * Checks the text of a configuration file. Reads the environment, and the certificates and error pages that
+ * the text names, touches nothing else. Never throws for what may stand in the text; every problem is
+ * reported, in the order of the file.
  */
 export async function checkConfig(text: string, options: CheckOptions): Promise<CheckResult> {
   const environment = options.environment ?? Deno.env;
@@ -40,14 +44,22 @@ export async function checkConfig(text: string, options: CheckOptions): Promise<
   const { overrides, problems: overrideProblems } = collectOverrides(environment, options.overrides ?? {});
   const raw = readTree(parsed.table, environment);
   const replaced = applyOverrides(raw.tree, overrides);
+  const routing = normaliseRoutingForms(raw.tree);
   const normal = normalise(configSchema, raw.tree, options.strict ?? false);
   const outcome = configSchema.safeParse(normal.tree);
 
   const issues = [...(outcome.error?.issues ?? []), ...settingsIssues(normal.tree)];
-  const own = [...schemaFindings(issues, normal.tree), ...crossCheck(normal.tree)];
+  const errorPages = await readErrorPageFiles(normal.tree);
+  const own = [
+    ...schemaFindings(issues, normal.tree),
+    ...crossCheck(normal.tree),
+    ...await checkFiles(normal.tree),
+    ...errorPages.findings,
+  ];
   const inFile: Finding[] = [
     ...raw.findings.filter(({ path }) => !replaced.has(pathKey(path))),
-    ...normal.findings,
+    ...routing.findings,
+    ...normal.findings.map((finding) => ({ ...finding, path: routing.pathInFile(finding.path) })),
   ];
   // A value that could not even be read needs no second complaint about its form.
   const refused = new Set(
@@ -58,7 +70,7 @@ export async function checkConfig(text: string, options: CheckOptions): Promise<
     const origin = overrides.findLast(({ path }) => pathKey(path) === pathKey(finding.path));
     if (origin !== undefined) problems.push(fromOverride(finding, origin));
     else {
-      const path = normal.pathInFile(finding.path);
+      const path = routing.pathInFile(normal.pathInFile(finding.path));
       if (!refused.has(pathKey(path))) inFile.push({ ...finding, path });
     }
   }
@@ -67,7 +79,7 @@ export async function checkConfig(text: string, options: CheckOptions): Promise<
   const warnings = limited(problems.filter(({ severity }) => severity === "warning"));
   const errors = limited(problems.filter(({ severity }) => severity === "error"));
   if (errors.length > 0 || !outcome.success) return { ok: false, problems: errors, warnings };
-  return { ok: true, config: configFromFile(outcome.data), warnings };
+  return { ok: true, config: configFromFile(outcome.data, errorPages.texts), warnings };
 }
 
 function parseToml(

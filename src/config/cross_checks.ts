@@ -1,16 +1,21 @@
 /** What no single key can tell: names that are used twice, times and ports that do not go together. */
 import type * as z from "zod";
 import { accessChecks } from "./access_checks.ts";
+import { authChecks } from "./auth_checks.ts";
 import { nearest } from "./nearest.ts";
-import { LATER_TYPES, REQUEST_ONLY } from "./plugins/mod.ts";
+import { REQUEST_ONLY } from "./plugins/mod.ts";
 import { formatPath, type Path, quote, showFound } from "./problem.ts";
 import { circuitBreakerSchema } from "./sections/circuit_breaker.ts";
+import { checkRouting } from "./routing_checks.ts";
 import { domainsSchema } from "./sections/domains.ts";
+import { errorPageSchema } from "./sections/error_pages.ts";
 import { HISTOGRAMS, histogramSchema, monitoringSchema } from "./sections/monitoring.ts";
-import { pluginSchema, pluginsSchema } from "./sections/plugins.ts";
+import { pluginSchema } from "./sections/plugins.ts";
 import { retrySchema } from "./sections/retry.ts";
 import { serverSchema } from "./sections/server.ts";
 import { healthCheckSchema, loadBalancingSchema, targetSchema } from "./sections/targets.ts";
+import { certificateSchema, isTlsEnabled, tlsSchema } from "./sections/tls.ts";
+import { websocketSchema } from "./sections/websocket.ts";
 import { type Finding, isTable, type Table, valueAt } from "./tree.ts";
 
 /**
@@ -33,9 +38,14 @@ export function crossCheck(tree: Table): Finding[] {
     ...idleAttempts(tree),
     ...unknownHistograms(tree),
     ...pluginStages(tree),
-    ...laterPlugins(tree),
-    ...idleClientTimeouts(tree),
+    ...repeatedNames(tree, ["tls", "certificates"], "domain", certificateSchema.shape.domain),
+    ...certificatePairs(tree),
+    ...tlsWithoutEffect(tree),
     ...accessChecks(tree),
+    ...authChecks(tree),
+    ...checkRouting(tree),
+    ...deadWebSockets(tree),
+    ...errorPages(tree),
   ];
 }
 
@@ -114,18 +124,34 @@ function openTimes(tree: Table): Finding[] {
   ];
 }
 
-function ports(tree: Table): Finding[] {
+interface UsedPort {
+  path: Path;
+  port: number | undefined;
+}
+
+function clientPorts(tree: Table): UsedPort[] {
+  const bind = read(tree, serverSchema.shape.bind_address, "server", "bind_address");
+  const plain = { path: ["server", "bind_address"], port: bind?.port };
+  const tls = tlsSchema.safeParse(valueAt(tree, ["tls"]) ?? {});
+  if (!tls.success || !isTlsEnabled(tls.data)) return [plain];
+  const secure = { path: ["tls", "port"], port: tls.data.port };
+  return tls.data.plain_http ? [plain, secure] : [secure];
+}
+
+function monitoringPorts(tree: Table): UsedPort[] {
   const { enabled, health_check_port, metrics_port } = monitoringSchema.shape;
   if (read(tree, enabled, "monitoring", "enabled") === false) return [];
-  const bind = read(tree, serverSchema.shape.bind_address, "server", "bind_address");
-  const used: { path: Path; port: number | undefined }[] = [
-    { path: ["server", "bind_address"], port: bind?.port },
+  return [
     {
       path: ["monitoring", "health_check_port"],
       port: read(tree, health_check_port, "monitoring", "health_check_port"),
     },
     { path: ["monitoring", "metrics_port"], port: read(tree, metrics_port, "monitoring", "metrics_port") },
   ];
+}
+
+function ports(tree: Table): Finding[] {
+  const used = [...clientPorts(tree), ...monitoringPorts(tree)];
   return used.flatMap((later, index) => {
     const earlier = used.slice(0, index).find(({ port }) =>
       port !== undefined && port !== 0 && port === later.port
@@ -295,24 +321,73 @@ function pluginStages(tree: Table): Finding[] {
   });
 }
 
-/** What would not run must not be passed over; what is switched off may wait. */
-function laterPlugins(tree: Table): Finding[] {
-  if (read(tree, pluginsSchema.shape.enabled, "plugins", "enabled") !== true) return [];
-  return entries(tree, ["plugins", "plugins"]).flatMap((_plugin, index) => {
-    const here = ["plugins", "plugins", index];
-    const type = read(tree, pluginSchema.shape.type, ...here, "type");
-    if (!LATER_TYPES.some((later) => later === type)) return [];
-    if (read(tree, pluginSchema.shape.enabled, ...here, "enabled") === false) return [];
-    return [error([...here, "type"], `found ${quote(String(type))}, which is not available in this version`)];
+/** Keys of a certificate and of its private key, of which none is any use without the other. */
+const PAIRS: readonly (readonly [section: string, certificate: string, key: string])[] = [
+  ["tls", "cert_file", "key_file"],
+  ["http_client", "client_cert_file", "client_key_file"],
+];
+
+function certificatePairs(tree: Table): Finding[] {
+  return PAIRS.flatMap(([section, certificate, key]) => {
+    const has = (name: string) => valueAt(tree, [section, name]) !== undefined;
+    if (has(certificate) === has(key)) return [];
+    const [there, missing] = has(certificate) ? [certificate, key] : [key, certificate];
+    return [error([section, there], `found without ${missing}, wanted both`)];
   });
 }
 
-/** The listener has no time-outs for clients yet; who sets one should know. */
-function idleClientTimeouts(tree: Table): Finding[] {
-  return (["keep_alive_timeout", "header_timeout"] as const).flatMap((key) => {
-    const byDefault = serverSchema.shape[key].parse(undefined);
-    const found = read(tree, serverSchema.shape[key], "server", key);
-    if (found === undefined || found === byDefault) return [];
-    return [warning(["server", key], "not enforced by this version: idle and slow clients are not closed")];
+function tlsWithoutEffect(tree: Table): Finding[] {
+  const outcome = tlsSchema.safeParse(valueAt(tree, ["tls"]) ?? {});
+  if (!outcome.success) return [];
+  const { data: tls } = outcome;
+  const named = tls.cert_file !== undefined || tls.certificates.length > 0;
+  if (!isTlsEnabled(tls)) {
+    return tls.plain_http ? [] : [error(["tls", "plain_http"], "found false, wanted tls.enabled beside it")];
+  }
+  if (!named) return [error(["tls", "enabled"], "found true, wanted cert_file and key_file beside it")];
+  if (tls.redirect_http && !tls.plain_http) {
+    return [warning(["tls", "redirect_http"], "has no effect where plain_http is false")];
+  }
+  return [];
+}
+
+function deadWebSockets(tree: Table): Finding[] {
+  const { idle_timeout, ping_interval } = websocketSchema.shape;
+  const idleTimeoutMs = read(tree, idle_timeout, "websocket", "idle_timeout");
+  const pingIntervalMs = read(tree, ping_interval, "websocket", "ping_interval");
+  if (idleTimeoutMs !== 0 || pingIntervalMs !== 0) return [];
+  return [
+    warning(
+      ["websocket", "ping_interval"],
+      "found 0 and no idle_timeout: WebSockets of peers that have vanished stay open for ever",
+    ),
+  ];
+}
+
+function errorPages(tree: Table): Finding[] {
+  const findings: Finding[] = [];
+  const seen = new Map<number | string, Path>();
+  entries(tree, ["error_pages", "pages"]).forEach((page, index) => {
+    const here = ["error_pages", "pages", index];
+    if (!isTable(page)) return;
+    const hasFile = "file" in page, hasText = "text" in page;
+    if (hasFile === hasText) {
+      findings.push({
+        severity: "error",
+        path: here,
+        at: "key",
+        message: hasFile ? "found file and text, wanted one of them" : "missing, wanted file or text",
+      });
+    }
+    const statuses = read(tree, errorPageSchema.shape.status, ...here, "status") ?? [];
+    statuses.forEach((status, at) => {
+      const path = [...here, "status", at];
+      const first = seen.get(status);
+      if (first === undefined) seen.set(status, path);
+      else {findings.push(
+          error(path, `found ${showFound(status)} again after ${formatPath(first)}, wanted one page for it`),
+        );}
+    });
   });
+  return findings;
 }

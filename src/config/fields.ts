@@ -105,11 +105,24 @@ export function parsedText<Value>(wanted: string, parse: (text: string) => Parse
   });
 }
 
-export function list<Entry extends z.ZodType>(entry: Entry, maximum: number, noun: string) {
-  return z.array(entry, { error: `a list of ${noun}` }).max(maximum, { error: `at most ${maximum} ${noun}` });
+/** One text or a list of them, each of which `parse` understands; the outcome is always a list. */
+export function texts<Value>(noun: string, maximum: number, parse: (text: string) => Parsed<Value>) {
+  const wanted = `${noun}, or a list of 1 to ${maximum} of them`;
+  return z.unknown().transform((value, context): Value[] => {
+    const entries: unknown[] = Array.isArray(value) ? value : [value];
+    if (entries.length === 0 || entries.length > maximum) {
+      context.issues.push({ code: "custom", message: wanted, input: value });
+    }
+    return entries.flatMap((entry, index) => {
+      const parsed = typeof entry === "string" ? parse(entry) : { ok: false as const, wanted };
+      if (parsed.ok) return [parsed.value];
+      const path = Array.isArray(value) ? [index] : [];
+      context.issues.push({ code: "custom", message: parsed.wanted, input: entry, path });
+      return [];
+    });
+  });
 }
 
-/** A key that a later version will know: asking for it now must not be passed over. */
-export function unavailable(description: string) {
-  return z.never({ error: "not available in this version, leave it out" }).optional().describe(description);
+export function list<Entry extends z.ZodType>(entry: Entry, maximum: number, noun: string) {
+  return z.array(entry, { error: `a list of ${noun}` }).max(maximum, { error: `at most ${maximum} ${noun}` });
 }

@@ -90,3 +90,10 @@ export function headerTable(parseName: NameParser) {
 export function headerNames(parseName: NameParser) {
   return list(parsedText("a header's name in quotes", parseName), MAX_HEADERS, "header names");
 }
+
+/** What may stand in a Host field: a name or an address, and perhaps a port. */
+export function parseHostField(text: string): Parsed<string> {
+  return /^(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?$/.test(text)
+    ? { ok: true, value: text }
+    : { ok: false, wanted: "a host name or IP address, perhaps with a port" };
+}

@@ -43,6 +43,8 @@ export interface TargetConfig {
   port: number;
   /** Path of `url` without its trailing slash ("" for none); put before the request's path. */
   basePath: string;
+  /** What routing rules may call it together with others; null: it is in no group. */
+  group: string | null;
   /** Share of the traffic relative to the other targets; above 0, fractions allowed. */
   weight: number;
   /** Overrides `server.request_timeout` for this target; null: no override. */
@@ -183,6 +185,22 @@ export interface HttpClientConfig {
   poolMaxIdlePerHost: number;
   poolIdleTimeoutMs: number;
   connectTimeoutMs: number;
+  /** PEM file of certificate authorities that https targets may be signed by, beside the well-known ones. */
+  caPath: string | null;
+  /** Shown to https targets that ask for a certificate. */
+  clientCertificate: CertificateFiles | null;
+}
+
+export interface WebSocketConfig {
+  enabled: boolean;
+  /** A WebSocket on which no message passes for so long is closed; 0: never. */
+  idleTimeoutMs: number;
+  /** Longest message, its fragments added up. */
+  maxMessageBytes: number;
+  /** Silence after which a side is pinged; without an answer for as long again it counts as gone. 0: no pings. */
+  pingIntervalMs: number;
+  /** Bytes that may wait for the slower side, in each direction. */
+  maxBufferedBytes: number;
 }
 
 export interface PluginConfig {
@@ -190,6 +208,8 @@ export interface PluginConfig {
   type: string;
   enabled: boolean;
   stage: "request" | "response" | "both";
+  /** `routes`: it runs only where a routing rule names it. */
+  scope: "all" | "routes";
   errorStrategy: "continue" | "fail";
   /** `config` as the file has it: to be printed. */
   config: Record<string, unknown>;
@@ -228,12 +248,250 @@ export interface RateLimitConfig {
   storeTimeoutMs: number;
 }
 
+/** Bounds on clients. A 0 means no bound, but for `maxHeaders` and `maxHeaderBytes`, which always have one. */
+export interface DdosConfig {
+  maxHeaders: number;
+  maxHeaderBytes: number;
+  maxBodyBytes: number;
+  requireContentLength: boolean;
+  /** Over all threads and ports. */
+  maxConnections: number;
+  /** Per IPv4 address or IPv6 /64 network, over all threads and ports. */
+  maxConnectionsPerIp: number;
+  minBodyBytesPerSecond: number;
+}
+
+export interface AuthConfig {
+  mode: "apikey" | "bearer";
+  /** Field that holds the key, in lower case; `authorization` in mode bearer. */
+  headerName: string;
+  /** Secret. At least one, each of visible ASCII characters. */
+  keys: string[];
+}
+
+export type JwtAlgorithm = "HS256" | "HS384" | "HS512" | "RS256" | "RS384" | "RS512" | "ES256";
+
+/** The public members of a JSON web key, checked to be a key of a kind and size that we verify with. */
+export type PublicJwk =
+  | { kty: "RSA"; n: string; e: string }
+  | { kty: "EC"; crv: "P-256"; x: string; y: string };
+
+export interface JwtKeyConfig {
+  kid: string;
+  jwk: PublicJwk;
+}
+
+/** A claim that targets get as a field, its name in lower case. */
+export interface ClaimHeader {
+  claim: string;
+  header: string;
+}
+
+export interface JwtConfig {
+  /** The only one accepted. */
+  algorithm: JwtAlgorithm;
+  /** Secret. For HS256, HS384 and HS512; null: none. */
+  secret: string | null;
+  /** Static keys, of all types. */
+  keys: JwtKeyConfig[];
+  /** `https://…` or `http://…`; null: none. */
+  jwksUrl: string | null;
+  /** The keys of `jwksUrl` are fetched again after this time … */
+  jwksCacheMs: number;
+  /** … and used for this much longer while they cannot be. */
+  jwksStaleMs: number;
+  leewayMs: number;
+  /** Accepted values of `iss`; empty: any. */
+  issuers: string[];
+  /** Accepted values of `aud`; empty: any. */
+  audiences: string[];
+  cacheEnabled: boolean;
+  claimHeaders: ClaimHeader[];
+}
+
 export interface SecurityConfig {
   /** False: all of the section is off, whatever the rest says. */
   enabled: boolean;
   accessControl: AccessControlConfig;
   /** Null: off. */
   rateLimit: RateLimitConfig | null;
+  /** Paths in their matching form that need neither key nor token, each with all below it. */
+  exemptPaths: string[];
+  /** Null: off. */
+  auth: AuthConfig | null;
+  /** Null: off. */
+  jwt: JwtConfig | null;
+  ddos: DdosConfig;
+}
+
+/** A certificate with its intermediates and its private key, both PEM files. */
+export interface CertificateFiles {
+  certPath: string;
+  keyPath: string;
+}
+
+export type TlsMinVersion = "1.2";
+
+export interface TlsConfig {
+  enabled: boolean;
+  /** On the host of `server.bind`. */
+  port: number;
+  /** Whether `server.bind` serves plain HTTP; true where `enabled` is false. */
+  plainHttp: boolean;
+  /** For names without an entry of their own; null: the first of `certificates`. */
+  defaultCertificate: CertificateFiles | null;
+  /** `domain`: `example.com` or `*.example.com`, lower case, unique. */
+  certificates: (CertificateFiles & { domain: string })[];
+  minVersion: TlsMinVersion;
+  redirectHttp: boolean;
+  /** Port that redirects name. */
+  redirectPort: number;
+}
+
+/** One text that has to satisfy all that is not empty or null; in a list one entry has to fit. */
+export interface TextCondition {
+  exact: string[];
+  prefix: string[];
+  suffix: string[];
+  contains: string[];
+  /** In the syntax of `regex_syntax.ts`. */
+  regex: string | null;
+}
+
+/** A header field or a query parameter; with several values one of them has to satisfy `value`. */
+export interface NamedCondition {
+  /** Of a header field in lower case. */
+  name: string;
+  /** Whether it has to be there; false: it must not be, and `value` is empty. */
+  exists: boolean;
+  value: TextCondition;
+}
+
+/** All of them have to hold; what is empty or null always does. */
+export interface RouteConditions {
+  /** Case counts. */
+  methods: string[];
+  /** Without prefix and suffix; lower case, as in `RequestMessage.host`. */
+  host: TextCondition;
+  path: TextCondition;
+  /** IP addresses and networks (`ip_range.ts`), one of which has to hold the client's. */
+  clientIps: string[];
+  headers: NamedCondition[];
+  queryParams: NamedCondition[];
+}
+
+export interface FieldText {
+  /** In lower case. */
+  name: string;
+  value: string;
+}
+
+/** Applied in this order. */
+export interface HeaderActions {
+  remove: string[];
+  set: FieldText[];
+  add: FieldText[];
+}
+
+export interface TextReplacement {
+  pattern: string;
+  replacement: string;
+}
+
+/** On a path in its matching form, applied in this order. */
+export interface PathActions {
+  replacePrefix: TextReplacement | null;
+  replaceSuffix: TextReplacement | null;
+  regexReplace: TextReplacement | null;
+  addPrefix: string;
+  addSuffix: string;
+}
+
+/** Which targets a request may go to; `all`: the rule does not say. */
+export type TargetChoice =
+  | { by: "all" }
+  | { by: "target"; target: string }
+  | { by: "targets"; targets: string[] }
+  | { by: "group"; group: string }
+  | { by: "split"; parts: SplitPart[]; sticky: SplitKey | null };
+
+export interface SplitPart {
+  choice: { by: "target"; target: string } | { by: "group"; group: string };
+  /** Share relative to the other parts; 0 or more. */
+  weight: number;
+}
+
+/** What keeps a client on its part of a split. Header names are in lower case. */
+export type SplitKey = { by: "ip" } | { by: "header"; name: string } | { by: "cookie"; name: string };
+
+export interface MirrorConfig {
+  /** Name of the target that gets the copies. */
+  target: string;
+  /** 0 to 100. */
+  percent: number;
+  /** Requests with a longer body are not copied. */
+  maxBodyBytes: number;
+}
+
+export interface CustomResponse {
+  /** 200 to 599. */
+  status: number;
+  headers: FieldText[];
+  body: string;
+  contentType: string;
+}
+
+export interface RedirectConfig {
+  /** With `{scheme}`, `{host}`, `{path}` and `{query}` to be filled in. */
+  to: string;
+  status: number;
+}
+
+export interface RouteRule {
+  name: string;
+  /** The largest is tried first. */
+  priority: number;
+  enabled: boolean;
+  conditions: RouteConditions;
+  targets: TargetChoice;
+  mirror: MirrorConfig | null;
+  requestHeaders: HeaderActions;
+  requestPath: PathActions;
+  responseHeaders: HeaderActions;
+  customResponse: CustomResponse | null;
+  redirect: RedirectConfig | null;
+  /** Names as the file lists them; `pluginsOrder` and `pluginsDedup` are still to be applied. */
+  pluginsRequest: string[];
+  pluginsResponse: string[];
+  pluginsOrder: "as_listed" | "name_asc" | "name_desc";
+  pluginsDedup: boolean;
+}
+
+export interface RoutingConfig {
+  /** Whether the rules and the default target are used at all. */
+  enabled: boolean;
+  /** Whether every decision is written to the program's log, at level debug. */
+  enableLogging: boolean;
+  /** Where requests go whose rule names no target, or that no rule takes; null: to all targets. */
+  defaultTarget: string | null;
+  /** In the order of the file. */
+  rules: RouteRule[];
+}
+
+export interface ErrorPageConfig {
+  /** Statuses, and classes for those that have no page of their own. */
+  statuses: (number | "4xx" | "5xx")[];
+  /** Where `text` was read; null: it stands in the configuration. */
+  file: string | null;
+  /** With placeholders in braces. */
+  text: string;
+  contentType: string;
+}
+
+export interface ErrorPagesConfig {
+  /** Whether clients that put JSON first get problem details. */
+  problemJson: boolean;
+  pages: ErrorPageConfig[];
 }
 
 export interface Config {
@@ -244,6 +502,10 @@ export interface Config {
   monitoring: MonitoringConfig;
   httpClient: HttpClientConfig;
   retry: RetryConfig;
+  websocket: WebSocketConfig;
   plugins: PluginsConfig;
   security: SecurityConfig;
+  routing: RoutingConfig;
+  tls: TlsConfig;
+  errorPages: ErrorPagesConfig;
 }

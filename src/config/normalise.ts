@@ -9,6 +9,7 @@ import { nearest } from "./nearest.ts";
 import { settingsSchema } from "./plugins/mod.ts";
 import { formatPath, type Path, pathKey, showFound } from "./problem.ts";
 import { innerSchema, tableFields } from "./schema.ts";
+import { isSecret } from "./secret_keys.ts";
 import { type Finding, isTable, type Table } from "./tree.ts";
 
 export interface Normalised {
@@ -67,12 +68,14 @@ export function normalise(schema: z.ZodType, tree: Table, strict: boolean): Norm
         known[name] = visit(schemaOf(name), value, [...path, name]);
       } else if (!sameOutcome(fields[name], known[name], visit(fields[name], value, [...path, name]))) {
         const first = pathInFile([...path, name]).at(-1);
+        const secret = isSecret([...path, name], () => null);
+        const shown = (value: unknown) => secret ? "a secret value" : showFound(value);
         findings.push({
           severity: "error",
           path: [...pathInFile(path), key],
           at: "value",
-          message: `found ${showFound(value)}, but ${first}, which means the same, is ${
-            showFound(known[name])
+          message: `found ${shown(value)}, but ${first}, which means the same, is ${
+            shown(known[name])
           }: wanted only one of them`,
         });
       }

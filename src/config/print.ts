@@ -7,7 +7,8 @@ import { escapeVariables, isTable } from "./tree.ts";
 
 /**
  * @returns every key with its value, defaults included, in the file's names and units, secrets masked. It
- *   loads back to the same configuration, but for the masked secrets
+ *   loads back to the same configuration, but for the masked secrets; a masked key or secret of `security` is
+ *   refused until it is put in again
  */
 export function printConfig(config: Config): string {
   return stringify(escaped(configToFile(redactConfig(config))));

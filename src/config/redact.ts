@@ -19,7 +19,9 @@ export function redactUrl(url: string): string {
 export function redactConfig(config: Config): Config {
   const copy = structuredClone(config);
   copy.logging.database.url = redactUrl(copy.logging.database.url);
-  const { rateLimit } = copy.security;
+  const { rateLimit, auth, jwt } = copy.security;
+  if (auth !== null) auth.keys = auth.keys.map(() => MASK);
+  if (jwt !== null && jwt.secret !== null) jwt.secret = MASK;
   if (rateLimit !== null && rateLimit.store !== null) rateLimit.store = redactUrl(rateLimit.store);
   return copy;
 }

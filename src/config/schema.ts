@@ -3,17 +3,21 @@
  * manual; `.prefault` holds its default, in the file's units.
  */
 import * as z from "zod";
-import { field, table, unavailable } from "./fields.ts";
+import { field, table } from "./fields.ts";
 import type { Config } from "./model.ts";
 import { domainsFromFile, domainsSchema, domainsToFile } from "./sections/domains.ts";
+import { errorPagesFromFile, errorPagesSchema, errorPagesToFile } from "./sections/error_pages.ts";
 import { httpClientFromFile, httpClientSchema, httpClientToFile } from "./sections/http_client.ts";
 import { loggingFromFile, loggingSchema, loggingToFile } from "./sections/logging.ts";
 import { monitoringFromFile, monitoringSchema, monitoringToFile } from "./sections/monitoring.ts";
 import { pluginsFromFile, pluginsSchema, pluginsToFile } from "./sections/plugins.ts";
 import { retryFromFile, retrySchema, retryToFile } from "./sections/retry.ts";
+import { routingFromFile, routingSchema, routingToFile } from "./sections/routing.ts";
 import { securityFromFile, securitySchema, securityToFile } from "./sections/security.ts";
 import { serverFromFile, serverSchema, serverToFile } from "./sections/server.ts";
 import { targetsFromFile, targetsSchema, targetsToFile } from "./sections/targets.ts";
+import { tlsFromFile, tlsSchema, tlsToFile } from "./sections/tls.ts";
+import { websocketFromFile, websocketSchema, websocketToFile } from "./sections/websocket.ts";
 import type { Path } from "./problem.ts";
 
 export const configSchema = table({
@@ -27,15 +31,25 @@ export const configSchema = table({
     retrySchema.prefault({}),
     "Which failed requests are sent again, how often, and at what pace.",
   ),
+  websocket: field(websocketSchema.prefault({}), "WebSockets between clients and targets."),
   plugins: field(pluginsSchema.prefault({}), "Plugins that see and change requests and responses."),
   security: field(securitySchema.prefault({}), "Who may connect."),
-  routing: unavailable("Rules that choose a target by request."),
-  tls: unavailable("HTTPS for clients."),
-  error_pages: unavailable("Own pages for errors."),
+  routing: field(
+    routingSchema.prefault({}),
+    "Rules that choose targets, change requests and answers, or answer themselves, by what is asked.",
+  ),
+  tls: field(tlsSchema.prefault({}), "HTTPS for clients."),
+  error_pages: field(errorPagesSchema.prefault({}), "What the answers look like that Dispa makes itself."),
 });
 
-/** The configuration as the rest of the program reads it, from a file that has passed the schema. */
-export function configFromFile(file: z.output<typeof configSchema>): Config {
+/**
+ * The configuration as the rest of the program reads it, from a file that has passed the schema.
+ * @param errorPages the texts of the error pages' files, all of which have been read
+ */
+export function configFromFile(
+  file: z.output<typeof configSchema>,
+  errorPages: ReadonlyMap<string, string>,
+): Config {
   return {
     server: serverFromFile(file.server),
     domains: domainsFromFile(file.domains),
@@ -44,8 +58,12 @@ export function configFromFile(file: z.output<typeof configSchema>): Config {
     monitoring: monitoringFromFile(file.monitoring),
     httpClient: httpClientFromFile(file.http_client),
     retry: retryFromFile(file.retry, file.server.request_timeout),
+    websocket: websocketFromFile(file.websocket),
     plugins: pluginsFromFile(file.plugins),
     security: securityFromFile(file.security),
+    routing: routingFromFile(file.routing),
+    tls: tlsFromFile(file.tls),
+    errorPages: errorPagesFromFile(file.error_pages, (path) => errorPages.get(path)!),
   };
 }
 
@@ -59,8 +77,12 @@ export function configToFile(config: Config): Record<string, unknown> {
     monitoring: monitoringToFile(config.monitoring),
     http_client: httpClientToFile(config.httpClient),
     retry: retryToFile(config.retry),
+    websocket: websocketToFile(config.websocket),
     plugins: pluginsToFile(config.plugins),
     security: securityToFile(config.security),
+    routing: routingToFile(config.routing),
+    tls: tlsToFile(config.tls),
+    error_pages: errorPagesToFile(config.errorPages),
   };
 }
 

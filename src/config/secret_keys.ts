@@ -7,6 +7,8 @@ const SECRET_NAME =
 /** Whole lists and tables of secrets, whatever their entries are called; `*` is any one name or position. */
 const SECRET_PLACES: readonly Path[] = [
   ["security", "auth", "keys"],
+  ["security", "auth", "valid_keys"],
+  ["security", "auth", "valid_tokens"],
   ["plugins", "plugins", "*", "config", "env"],
 ];
 
@@ -19,6 +21,8 @@ const HEADER_TABLE = /header/i;
  */
 export function isSecret(path: Path, textAt: (path: Path) => string | null): boolean {
   if (SECRET_PLACES.some((place) => startsWith(path, place))) return true;
+  // Where a public key is wanted, somebody may put the other one.
+  if (textAt(path)?.includes("PRIVATE KEY-----")) return true;
   if (path.some((segment, index) => typeof segment === "string" && isSecretName(segment, path, index))) {
     return true;
   }

@@ -192,7 +192,7 @@ function maskedComment(comment: string, fingerprint: Fingerprint): string {
   const masked = comment.replace(
     /(["']?)([A-Za-z0-9_.-]+)\1(\s*=\s*)(\S.*)$/,
     (whole, quote: string, name: string, equals: string, value: string) => {
-      const secret = soundsSecret(name) || /(?:^|\.)keys$/.test(name);
+      const secret = soundsSecret(name) || /(?:^|\.)(?:valid_)?keys$/.test(name);
       return secret ? `${quote}${name}${quote}${equals}${MASK}${fingerprint(value)}` : whole;
     },
   );

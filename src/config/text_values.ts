@@ -53,6 +53,23 @@ export function hasDotSegment(path: string): boolean {
   return path.split("/").some((segment) => /^(?:\.|%2e){1,2}$/i.test(segment));
 }
 
+/** Longest error page, as a file or as text. */
+export const MAX_PAGE_BYTES = 65_536;
+
+export function parsePageText(text: string): Parsed<string> {
+  const bytes = new TextEncoder().encode(text).length;
+  return bytes <= MAX_PAGE_BYTES
+    ? { ok: true, value: text }
+    : { ok: false, wanted: `at most ${MAX_PAGE_BYTES} bytes` };
+}
+
+/** A media type with its parameters (RFC 9110 section 8.3.1), not taken apart. */
+export function parseMediaType(text: string): Parsed<string> {
+  return /^[\w!#$&^.+-]+\/[\w!#$&^.+-]+(?:[ \t]*;[\x20-\x7e]*)?$/.test(text) && text.length <= 200
+    ? { ok: true, value: text }
+    : { ok: false, wanted: 'a media type such as "text/html; charset=utf-8"' };
+}
+
 export function parseDatabaseUrl(text: string): Parsed<string> {
   const wanted = "sqlite://PATH, sqlite::memory: or postgresql://USER:PASSWORD@HOST:PORT/DATABASE";
   if (text === "sqlite::memory:") return { ok: true, value: text };

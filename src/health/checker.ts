@@ -5,6 +5,7 @@
 import type { BalancedTarget } from "../balancing/balancer.ts";
 import type { TargetTable } from "../balancing/target_table.ts";
 import type { HealthCheckConfig } from "../config/model.ts";
+import type { UpstreamTls } from "../upstream/tls_files.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { Gate } from "./gate.ts";
 import { type MonitorContext, TargetMonitor } from "./monitor.ts";
@@ -62,7 +63,7 @@ export class HealthChecker {
   readonly #observe: HealthObserver;
   readonly #context: MonitorContext;
   /** Keeps no idle connection: each check shows that a new one can be opened, and none is found stale. */
-  readonly #client = Deno.createHttpClient({ poolMaxIdlePerHost: 0 });
+  #client = Deno.createHttpClient({ poolMaxIdlePerHost: 0 });
   /** By slot, in the order of the configuration. */
   #monitors = new Map<number, TargetMonitor>();
   #checking = false;
@@ -120,6 +121,12 @@ export class HealthChecker {
     }
     for (const gone of before.values()) this.#end(gone);
     if (config.enabled) this.#start(added, config.intervalMs);
+  }
+
+  /** Meets https targets as requests do, from the next check on. */
+  useTls({ caCerts, clientPair }: UpstreamTls): void {
+    this.#client.close();
+    this.#client = Deno.createHttpClient({ poolMaxIdlePerHost: 0, caCerts, ...clientPair });
   }
 
   /** In the order of the configuration. */

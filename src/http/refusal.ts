@@ -8,8 +8,11 @@ export const ERROR_STATUS = {
   forbidden: 403,
   domain_not_found: 404,
   method_not_allowed: 405,
+  slow_client: 408,
   length_required: 411,
   body_too_large: 413,
+  /** Another version of WebSocket than ours was asked for. */
+  upgrade_required: 426,
   rate_limited: 429,
   headers_too_large: 431,
   /** The client left before it was answered: nobody reads this status, the record keeps it (as nginx does). */
@@ -23,6 +26,8 @@ export const ERROR_STATUS = {
   bad_response: 502,
   tls: 502,
   no_target: 503,
+  /** The keys that a token must be verified with cannot be had. */
+  auth_unavailable: 503,
   /** Every target has as many requests as `max_connections` allows, and the queue is full or took too long. */
   overloaded: 503,
   upstream_timeout: 504,
@@ -51,8 +56,12 @@ export type DenialKind =
 export interface Refusal {
   code: ErrorCode;
   message: string;
+  /** What the traffic record says besides. */
+  detail?: string;
   /** Further fields of the answer: `retry-after`, `www-authenticate`. */
   headers?: FlatHeaders;
+  /** Whether the connection is closed behind the answer: what follows on it may not be a request (HTTP/1.1). */
+  close?: boolean;
   /** Set where a security step refuses: it is counted. */
   denial?: DenialKind;
 }

@@ -10,3 +10,4 @@ export { collectProcess } from "./process.ts";
 export { type FamilySnapshot, type HistogramSeries, MetricRegistry, type ScalarSeries } from "./registry.ts";
 export { RequestMetrics, type TargetMetrics } from "./request_metrics.ts";
 export { collectTargets, type TargetSlot, type TargetStatus, targetStatuses } from "./targets.ts";
+export { WebSocketMetrics } from "./websocket_metrics.ts";

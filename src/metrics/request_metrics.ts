@@ -81,6 +81,18 @@ export class RequestMetrics {
     return target;
   }
 
+  /** The body of one request. @param limited whether the configuration bounds its size */
+  bodyStreamed(limited: boolean, chunks: number, bytes: number): void {
+    const labels = [String(limited)] as const;
+    this.#cells.add(this.#cells.counter(FAMILIES.bodyStreamChunks, labels), chunks);
+    this.#cells.add(this.#cells.counter(FAMILIES.bodyStreamBytes, labels), bytes);
+  }
+
+  /** A copy of a request. @param result what became of it: one of a fixed set */
+  mirrored(target: string, result: string): void {
+    this.#cells.add(this.#cells.counter(FAMILIES.mirrorRequests, [target, result]), 1);
+  }
+
   /** A circuit that this thread has changed. @param to `open`, `half_open` or `closed` */
   circuitChanged(target: string, to: string): void {
     this.#cells.add(this.#cells.counter(FAMILIES.targetCircuitChanges, [target, to]), 1);

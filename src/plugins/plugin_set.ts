@@ -68,8 +68,13 @@ export class PluginSet {
       request: stepsOf("request", config, plugins, deps),
       response: stepsOf("response", config, plugins, deps),
     };
-    this.requestChain = chain("request", [...this.#steps.request.values()]);
-    this.responseChain = chain("response", [...this.#steps.response.values()]);
+    const onlyRouted = new Set(
+      config.plugins.filter(({ scope }) => scope === "routes").map(({ name }) => name),
+    );
+    const forAll = (stage: Stage) =>
+      [...this.#steps[stage].values()].filter(({ name }) => !onlyRouted.has(name));
+    this.requestChain = chain("request", forAll("request"));
+    this.responseChain = chain("response", forAll("response"));
   }
 
   /**

@@ -18,9 +18,18 @@ export const rateLimiter: PluginType<RateLimiterSettings> = {
     const { rate_per_sec: ratePerSec, burst = Math.max(1, ratePerSec), key } = settings;
     const buckets = new TokenBuckets(shared, { ratePerSec, burst, sets: setsFor(key) });
     const keyOf = keyReader(key);
+    // A route may name the plugin once more: what its earlier runs would have taken of each bucket.
+    const foreseen = new WeakMap<RequestMessage, Map<string, number>>();
     return {
       onRequest: (request) => answer(buckets.take(keyOf(request))),
-      explain: (request) => answer(buckets.peek(keyOf(request))),
+      explain(request) {
+        let taken = foreseen.get(request);
+        if (taken === undefined) foreseen.set(request, taken = new Map());
+        const bucket = keyOf(request);
+        const before = taken.get(bucket) ?? 0;
+        taken.set(bucket, before + 1);
+        return answer(buckets.peek(bucket, before));
+      },
     };
   },
 };

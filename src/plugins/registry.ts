@@ -1,12 +1,15 @@
 /** Every type of plugin. A new one has its line here and one in `config/plugins/mod.ts`. */
 import type { PluginSettings, PluginTypeName } from "../config/plugins/mod.ts";
 import { blocklist } from "./blocklist.ts";
+import { command } from "./command.ts";
 import { headerInjector } from "./header_injector.ts";
 import { headerOverride } from "./header_override.ts";
 import { hostRewrite } from "./host_rewrite.ts";
 import { pathRewrite } from "./path_rewrite.ts";
 import type { PluginType } from "./plugin.ts";
 import { rateLimiter } from "./rate_limiter.ts";
+import { script } from "./script.ts";
+import { wasm } from "./wasm.ts";
 
 /** The compiler sees to it that each type takes what the schema of its settings makes. */
 const PLUGIN_TYPES: { readonly [Type in PluginTypeName]: PluginType<PluginSettings[Type]> } = {
@@ -16,6 +19,9 @@ const PLUGIN_TYPES: { readonly [Type in PluginTypeName]: PluginType<PluginSettin
   pathrewrite: pathRewrite,
   hostrewrite: hostRewrite,
   ratelimiter: rateLimiter,
+  command,
+  wasm,
+  script,
 };
 
 /**

@@ -2,6 +2,7 @@
 import type { LocalAnswer } from "../http/message.ts";
 import { ERROR_STATUS, type Refusal } from "../http/refusal.ts";
 import type { UpstreamResponse } from "../upstream/transport.ts";
+import type { ErrorPages } from "./error_pages.ts";
 
 const encoder = new TextEncoder();
 
@@ -9,26 +10,32 @@ const encoder = new TextEncoder();
 export interface Asked {
   readonly method: string;
   readonly requestId: string;
+  /** The request's Accept field; null: it has none. */
+  readonly accept: string | null;
 }
 
-/** The response for a refusal: short text, the code in `x-dispa-error`, the request's id. */
+/** The response for a refusal: the code in `x-dispa-error`, the request's id, and why, as `pages` has it. */
 export function refusalResponse(
   refusal: Refusal,
-  { requestId }: Asked,
+  { method, requestId, accept }: Asked,
+  pages: ErrorPages,
 ): { response: Response; size: number } {
-  const body = encoder.encode(`${refusal.message}\n`);
+  const { contentType, text } = pages.bodyOf({ ...refusal, requestId }, accept);
+  const body = encoder.encode(text);
   const headers: [string, string][] = [
-    ["content-type", "text/plain; charset=utf-8"],
+    ["content-type", contentType],
     ["cache-control", "no-store"],
     ["x-dispa-error", refusal.code],
     ["x-request-id", requestId],
   ];
+  if (refusal.close) headers.push(["connection", "close"]);
   if (refusal.headers !== undefined) {
     for (let i = 0; i < refusal.headers.length; i += 2) {
       headers.push([refusal.headers[i], refusal.headers[i + 1]]);
     }
   }
-  return { response: new Response(body, { status: ERROR_STATUS[refusal.code], headers }), size: body.length };
+  const response = new Response(body, { status: ERROR_STATUS[refusal.code], headers });
+  return { response, size: method === "HEAD" ? 0 : body.length };
 }
 
 /** Statuses whose messages have no body (RFC 9110 section 6.4.1). */
@@ -37,7 +44,10 @@ export function hasNoBody(status: number): boolean {
 }
 
 /** The response for an answer of a plugin or a rule. The listener leaves the body out for HEAD. */
-export function localResponse(answer: LocalAnswer, asked: Asked): { response: Response; size: number } {
+export function localResponse(
+  answer: LocalAnswer,
+  asked: Pick<Asked, "method" | "requestId">,
+): { response: Response; size: number } {
   const { status, headers } = answer;
   const body = typeof answer.body === "string" ? encoder.encode(answer.body) : answer.body;
   const sent = hasNoBody(status) ? null : body;

@@ -1,10 +1,13 @@
 /** One request on its way through the proxy: what every step reads and changes, and the last one records. */
-import type { BalancedTarget } from "../balancing/balancer.ts";
+import type { BalancedTarget, Balancer } from "../balancing/balancer.ts";
 import type { FlatHeaders } from "../http/flat_headers.ts";
 import type { RequestMessage } from "../http/message.ts";
 import { encodePath, matchingPath, splitTarget } from "../http/path.ts";
-import type { ErrorCode } from "../http/refusal.ts";
-import { AbortHandle, type BodyObserver, type UpstreamError } from "../upstream/transport.ts";
+import type { ErrorCode, Refusal } from "../http/refusal.ts";
+import type { Route } from "../routing/mod.ts";
+import type { BodyGuard } from "../security/request_limits.ts";
+import { AbortHandle, type BodyObserver, UpstreamError } from "../upstream/transport.ts";
+import type { ClientConnection } from "./connections.ts";
 import { type RequestFields, upstreamFields } from "./headers.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { Trace } from "./trace.ts";
@@ -41,6 +44,13 @@ export class Exchange implements RequestMessage, BodyObserver {
   /** The domain pattern that matched; null before that step and if none did. */
   domain: string | null = null;
 
+  /** The routing rule that took it; null before that step and if none did. */
+  route: Route | null = null;
+  /** Of the targets that the rule chose; null: of all. */
+  balancer: Balancer | null = null;
+
+  /** What is sent to the target as the request's body; null before forwarding, and without one. */
+  body: ReadableStream<Uint8Array<ArrayBuffer>> | null = null;
   /** The target that is counted as in use; given back at the end. */
   upstream: BalancedTarget | null = null;
   /** Name of the target tried last, for the record. */
@@ -49,20 +59,35 @@ export class Exchange implements RequestMessage, BodyObserver {
   upstreamStartedMs = 0;
   upstreamMs: number | null = null;
 
+  /** Whether the client asks for a WebSocket, and may have one. */
+  isWebSocket = false;
+  /** Bytes of the body that came from the client. */
   requestSize = 0;
+  /** Pieces that the request's body came in. */
+  requestChunks = 0;
+  /** Holds the body to its limits; null: it has none, or there is no body. */
+  guard: BodyGuard | null = null;
+  /** Why the body is not taken any more; null: it is. */
+  bodyRefusal: Refusal | null = null;
   responseSize = 0;
   status = 0;
   code: ErrorCode | null = null;
   errorMessage: string | null = null;
   finished = false;
+  /** Whether the client's connection ends with the answer: the runtime does not close it for `connection: close`. */
+  closes = false;
   /** Whether the upstream's body is thrown away because something else is sent in its place. */
   bodyDropped = false;
+  /** The connection that the request came on; null for one that came over no socket. */
+  connection: ClientConnection | null = null;
   /** Whether the client's leaving is already listened for. */
   watched = false;
   /** Told of every decision; null unless somebody has asked why. */
   trace: Trace | null = null;
   readonly abort = new AbortHandle();
 
+  /** Bytes that go out once more before there are new ones. */
+  #bytesAgain = 0;
   #target = "";
   #path: string | null = null;
   #headers: FlatHeaders | null = null;
@@ -112,8 +137,38 @@ export class Exchange implements RequestMessage, BodyObserver {
     });
   }
 
+  get accept(): string | null {
+    return this.request.headers.get("accept");
+  }
+
   requestBytes(count: number): void {
+    const again = Math.min(count, this.#bytesAgain);
+    this.#bytesAgain -= again;
+    count -= again;
+    if (count === 0) return;
     this.requestSize += count;
+    this.requestChunks++;
+    if (this.guard === null) return;
+    const refusal = this.guard.received(count, performance.now());
+    if (refusal !== null) this.refuseBody(refusal);
+  }
+
+  /** The body goes out once more from its beginning: what the client has sent of it already counts once. */
+  sendBodyAgain(): void {
+    this.#bytesAgain = this.requestSize;
+  }
+
+  requestWaiting(waiting: boolean): void {
+    if (this.guard === null) return;
+    if (waiting) this.guard.waiting(performance.now());
+    else this.guard.settled(performance.now());
+  }
+
+  /** Takes nothing more of the body: the exchange with the upstream is given up. */
+  refuseBody(refusal: Refusal): void {
+    if (this.bodyRefusal !== null) return;
+    this.bodyRefusal = refusal;
+    this.abort.abort(new UpstreamError("bad_request", refusal.message, true));
   }
 
   responseBytes(count: number): void {

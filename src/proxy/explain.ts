@@ -8,6 +8,7 @@ import { Authorities, receive } from "./receive.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { type Ending, isRefusal, runSteps } from "./steps.ts";
 import { Trace } from "./trace.ts";
+import { readUpgrade } from "./upgrade.ts";
 
 /** Stands for the id that a request without one would get. */
 const NEW_ID = "(new id)";
@@ -20,7 +21,7 @@ export async function explain(
   const exchange = exchangeOf(snapshot, question);
   const trace = new Trace(true);
   exchange.trace = trace;
-  const refusal = receive(exchange, new Authorities(), NO_PORT);
+  const refusal = receive(exchange, new Authorities(), NO_PORT) ?? readUpgrade(exchange);
   if (refusal !== null) return ended(exchange, trace, "receive", refusal);
   trace.add("receive", "passed", `${exchange.method} ${exchange.target} for ${exchange.host}`, {
     method: exchange.method,
@@ -93,8 +94,8 @@ function conclude(trace: Trace, step: string, ...how: [StepOutcome, string, Reco
   if (last?.step !== step || last.outcome !== how[0]) trace.add(step, ...how);
 }
 
-function taken({ domain }: Exchange) {
-  return { domain, route: null };
+function taken({ domain, route }: Exchange) {
+  return { domain, route: route?.name ?? null };
 }
 
 function pairs(exchange: Exchange): [string, string][] {

@@ -3,14 +3,27 @@ import type { BalancedTarget, Balancer, Candidate, NoTarget } from "../balancing
 import { circuitName } from "../balancing/circuit_table.ts";
 import { TargetState } from "../balancing/target_table.ts";
 import type { NotQueued } from "../balancing/wait_queue.ts";
-import type { TargetConfig } from "../config/model.ts";
+import type { RetryConfig, TargetConfig } from "../config/model.ts";
 import type { Refusal } from "../http/refusal.ts";
 import type { RequestMetrics } from "../metrics/mod.ts";
-import type { AttemptFailure } from "../retry/policy.ts";
 import { ReplayBody, ReplayMemory } from "../retry/replay_body.ts";
-import { AbortHandle, UpstreamError, type UpstreamResponse } from "../upstream/transport.ts";
+import type { Mirror } from "../routing/mod.ts";
+import {
+  AbortHandle,
+  type BodyObserver,
+  UpstreamError,
+  type UpstreamResponse,
+} from "../upstream/transport.ts";
+import { connectWebSocket, UpstreamSocket, webSocketLimits } from "../websocket/mod.ts";
 import type { Exchange } from "./exchange.ts";
+import { AttemptTimeout, factsOf, failureDetail } from "./failure.ts";
+import { BodyCopy, Mirrors } from "./mirror.ts";
 import { hasBody } from "./receive.ts";
+
+/** An answer, or with status 101 the WebSocket that the target agreed to: it is the caller's. */
+export interface Forwarded extends UpstreamResponse {
+  socket?: UpstreamSocket;
+}
 
 /** A request on its way: what its attempts share. */
 interface Attempts {
@@ -20,6 +33,8 @@ interface Attempts {
   readonly body: ReplayBody | null;
   /** Slots that failed; none of them is asked again while there is another. */
   tried: Set<number> | undefined;
+  /** Names of the targets of all attempts before. */
+  failed: readonly string[];
   /** Of the attempt under way, from 1. */
   number: number;
 }
@@ -27,38 +42,43 @@ interface Attempts {
 export class Forwarder {
   readonly #metrics: RequestMetrics;
   readonly #memory = new ReplayMemory();
+  readonly #mirrors: Mirrors;
 
   constructor(metrics: RequestMetrics) {
     this.#metrics = metrics;
+    this.#mirrors = new Mirrors(metrics);
   }
 
   /**
    * The answer of the first target that gives one, its body perhaps still arriving, or why there is none. The
    * target stays counted as in use until `release`.
    */
-  async forward(exchange: Exchange): Promise<UpstreamResponse | Refusal> {
+  async forward(exchange: Exchange): Promise<Forwarded | Refusal> {
     exchange.snapshot.retryBudget?.request();
-    const attempts: Attempts = {
-      exchange,
-      balancer: balancerOf(exchange),
-      body: this.#replayBody(exchange),
-      tried: undefined,
-      number: 1,
-    };
-    const found = attempts.balancer.acquireOrWait(exchange.clientIp, undefined, exchange.abort);
-    const first = found instanceof Promise ? await found : found;
-    if (typeof first === "string") {
-      attempts.body?.abandon(new Error("no target takes the request"));
-      return this.#noTarget(first);
+    exchange.body = hasBody(exchange) ? exchange.request.body : null;
+    if (exchange.route !== null && exchange.route.mirror !== null) {
+      this.#mirror(exchange, exchange.route.mirror);
     }
-    return await this.#attempt(attempts, first);
+    const balancer = balancerOf(exchange);
+    const found = balancer.acquireOrWait(exchange.clientIp, undefined, exchange.abort);
+    const first = found instanceof Promise ? await found : found;
+    if (typeof first === "string") return this.#noTarget(first);
+    const body = this.#replayBody(exchange, first);
+    return await this.#attempt(
+      { exchange, balancer, body, tried: undefined, failed: NONE, number: 1 },
+      first,
+    );
   }
 
-  async #attempt(attempts: Attempts, target: BalancedTarget): Promise<UpstreamResponse | Refusal> {
+  async #attempt(attempts: Attempts, target: BalancedTarget): Promise<Forwarded | Refusal> {
     const { exchange, body } = attempts;
     exchange.upstream = target;
     exchange.targetName = target.config.name;
     exchange.retries = attempts.number - 1;
+    exchange.trace?.add("target", "chose", `${target.config.name}, attempt ${attempts.number}`, {
+      url: upstreamUrl(exchange, target.config),
+      candidates: attempts.balancer.candidates().map(shownCandidate),
+    });
     try {
       const response = await this.#send(attempts, target);
       exchange.upstreamMs = performance.now() - exchange.upstreamStartedMs;
@@ -78,7 +98,9 @@ export class Forwarder {
       const next = exchange.abort.aborted ? null : await this.#next(attempts, target, error);
       if (next !== null) return await this.#again(attempts, target, next, error.code);
       body?.abandon(error);
-      return error;
+      const facts = factsOf(error, target.config, false);
+      const tried = [...attempts.failed, target.config.name];
+      return { code: error.code, message: error.message, detail: failureDetail({ ...facts, tried }) };
     }
   }
 
@@ -87,7 +109,7 @@ export class Forwarder {
     failed: BalancedTarget,
     next: BalancedTarget,
     cause: string,
-  ): Promise<UpstreamResponse | Refusal> {
+  ): Promise<Forwarded | Refusal> {
     const { exchange } = attempts;
     this.#metrics.retried(cause);
     exchange.trace?.add(
@@ -95,8 +117,8 @@ export class Forwarder {
       "chose",
       `${failed.config.name} failed (${cause}), next is ${next.config.name}`,
     );
-    // What the failed attempt had sent of it is sent again.
-    exchange.requestSize = 0;
+    exchange.sendBodyAgain();
+    attempts.failed = [...attempts.failed, failed.config.name];
     attempts.number++;
     return this.#attempt(attempts, next);
   }
@@ -105,7 +127,7 @@ export class Forwarder {
   async #next(
     attempts: Attempts,
     failed: BalancedTarget,
-    failure: AttemptFailure,
+    failure: UpstreamError | UpstreamResponse,
   ): Promise<BalancedTarget | null> {
     const { exchange, balancer, body } = attempts;
     const { retry, retryBudget } = exchange.snapshot;
@@ -113,7 +135,7 @@ export class Forwarder {
       method: exchange.method,
       attempt: attempts.number,
       failure,
-      bodyReplayable: body?.isReplayable ?? !hasBody(exchange),
+      bodyReplayable: body?.isReplayable ?? exchange.body === null,
       elapsedMs: performance.now() - exchange.startedMs,
     });
     if (!verdict.retry) {
@@ -124,12 +146,14 @@ export class Forwarder {
       this.#metrics.retryRefused("budget");
       return null;
     }
+    // A body that may still have to be passed on keeps its target taken; nothing else does.
+    if (!("status" in failure && failure.body instanceof ReadableStream)) this.release(exchange);
     if (verdict.delayMs > 0 && !await pause(verdict.delayMs, exchange.abort)) return null;
     const tried = attempts.tried ??= new Set();
     tried.add(failed.slot);
     const next = balancer.acquire(exchange.clientIp, tried) ??
       (retry.allowsSameTarget ? balancer.acquire(exchange.clientIp) : null);
-    if (next !== null) balancer.release(failed);
+    if (next !== null) this.release(exchange);
     return next;
   }
 
@@ -139,12 +163,20 @@ export class Forwarder {
       case "tried":
         return NO_TARGET;
       case "cancelled":
-        return { code: "client_gone", message: "the client left while it waited for a target" };
+        return {
+          code: "client_gone",
+          message: "the client left while it waited for a target",
+          detail: failureDetail({ phase: "queue" }),
+        };
       case "full":
-      case "queue_full":
-      case "queue_timeout":
         this.#metrics.waitRefused(why);
         return OVERLOADED;
+      case "queue_full":
+      case "queue_timeout": {
+        this.#metrics.waitRefused(why);
+        const timer = why === "queue_timeout" ? "targets.load_balancing.queue_timeout" : null;
+        return { ...OVERLOADED, detail: failureDetail({ phase: "queue", timer }) };
+      }
     }
   }
 
@@ -160,9 +192,13 @@ export class Forwarder {
     breaker?.report(target, breaker.outcomeOfError(error.code), performance.now() - upstreamStartedMs);
   }
 
-  /** The body of an answer has broken off after its header was passed on. */
-  bodyFailed(exchange: Exchange, error: UpstreamError): void {
-    if (exchange.upstream !== null) this.#failed(exchange, exchange.upstream, error);
+  /** The body of an answer has broken off after its header was passed on. @returns what is recorded of it */
+  bodyFailed(exchange: Exchange, error: UpstreamError): Refusal {
+    const { upstream } = exchange;
+    const { code, message } = error;
+    if (upstream === null) return { code, message };
+    this.#failed(exchange, upstream, error);
+    return { code, message, detail: failureDetail(factsOf(error, upstream.config, true)) };
   }
 
   /** Counts the exchange's target out; once more does nothing. */
@@ -196,39 +232,102 @@ export class Forwarder {
     return pick.target.config;
   }
 
-  #replayBody(exchange: Exchange): ReplayBody | null {
-    const { request, fields, snapshot, method } = exchange;
-    const length = fields.contentLength === null ? null : Number(fields.contentLength);
-    if (!snapshot.retry.keepsBody(method, length) || !hasBody(exchange) || request.body === null) return null;
-    const { maxBodyBytes } = snapshot.config.retry;
-    return new ReplayBody({ source: request.body, maxBytes: maxBodyBytes, memory: this.#memory });
+  /** Sends a copy of the request to the rule's mirror, if it is one of those that are copied. */
+  #mirror(exchange: Exchange, { target: name, share, maxBodyBytes }: Mirror): void {
+    if (Math.random() >= share) return;
+    const target = exchange.snapshot.config.targets.targets.find((known) => known.name === name)!;
+    exchange.trace?.add("mirror", "chose", `a copy goes to ${name}`);
+    if (exchange.body === null) return this.#mirrors.send(exchange, target, null);
+    exchange.body = new BodyCopy(maxBodyBytes).tap(
+      exchange.body,
+      (copy) => this.#mirrors.send(exchange, target, copy),
+    );
   }
 
-  #send({ exchange, body }: Attempts, target: BalancedTarget): Promise<UpstreamResponse> {
-    const { snapshot, fields, request } = exchange;
-    const { config, retry } = snapshot;
+  #replayBody(exchange: Exchange, { config }: BalancedTarget): ReplayBody | null {
+    const { body, fields, snapshot, method } = exchange;
+    if (body === null) return null;
+    const length = fields.contentLength === null ? null : Number(fields.contentLength);
+    const { readsBodyEarly } = snapshot.transports.for(config);
+    if (!snapshot.retry.keepsBody(method, length, readsBodyEarly)) return null;
+    const { maxBodyBytes } = snapshot.config.retry;
+    return new ReplayBody({ source: body, maxBytes: maxBodyBytes, memory: this.#memory });
+  }
+
+  #send({ exchange, body }: Attempts, target: BalancedTarget): Promise<Forwarded> {
+    const { config, retry } = exchange.snapshot;
     exchange.upstreamStartedMs = performance.now();
     const attemptMs = retry.attemptTimeoutMs(exchange.upstreamStartedMs - exchange.startedMs);
-    const limit = attemptMs === null ? null : new AttemptLimit(exchange.abort, target.config, attemptMs);
-    const response = snapshot.transports.for(target.config).send({
+    const limit = attemptMs === null
+      ? null
+      : new AttemptLimit(exchange.abort, target.config, attemptMs, timerName(config.retry, attemptMs));
+    const abort = limit?.abort ?? exchange.abort;
+    const response = exchange.isWebSocket ? this.#sendUpgrade(exchange, target, abort) : this.#sendRequest(
+      exchange,
+      target,
+      abort,
+      body,
+    );
+    return limit === null ? response : response.finally(() => limit.end());
+  }
+
+  async #sendUpgrade(
+    { snapshot, target: path, headers }: Exchange,
+    { config: target }: BalancedTarget,
+    abort: AbortHandle,
+  ): Promise<Forwarded> {
+    const { config, transports } = snapshot;
+    const answer = await connectWebSocket(
+      {
+        target,
+        path: target.basePath + path,
+        headers,
+        abort,
+        observer: UNOBSERVED,
+        connectTimeoutMs: config.httpClient.connectTimeoutMs,
+        timeoutMs: target.timeoutMs ?? config.server.requestTimeoutMs,
+      },
+      webSocketLimits(config.websocket),
+      transports.dial,
+    );
+    return answer instanceof UpstreamSocket
+      ? { status: 101, headers: answer.headers, body: null, socket: answer }
+      : answer;
+  }
+
+  #sendRequest(
+    exchange: Exchange,
+    target: BalancedTarget,
+    abort: AbortHandle,
+    body: ReplayBody | null,
+  ): Promise<Forwarded> {
+    const { snapshot, fields } = exchange;
+    const { config } = snapshot;
+    return snapshot.transports.for(target.config).send({
       target: target.config,
       method: exchange.method,
       path: target.config.basePath + exchange.target,
       headers: exchange.headers,
-      body: body !== null ? body.stream() : hasBody(exchange) ? request.body : null,
+      body: body === null ? exchange.body : body.stream(),
       bodyLength: fields.contentLength === null ? null : Number(fields.contentLength),
       // Both bodies go between Deno.serve and the transport as they are: nobody else keeps their chunks, but
       // for those that may have to be sent again.
       giveChunks: body === null,
       lendChunks: true,
-      abort: limit?.abort ?? exchange.abort,
+      abort,
       observer: exchange,
       connectTimeoutMs: config.httpClient.connectTimeoutMs,
       timeoutMs: target.config.timeoutMs ?? config.server.requestTimeoutMs,
     });
-    return limit === null ? response : response.finally(() => limit.end());
   }
 }
+
+/** What becomes of an upgrade's bodies is counted by its session. */
+const UNOBSERVED: BodyObserver = {
+  requestBytes() {},
+  responseBytes() {},
+  responseEnded() {},
+};
 
 const NO_TARGET: Refusal = {
   code: "no_target",
@@ -240,8 +339,16 @@ const OVERLOADED: Refusal = {
   headers: ["retry-after", "1"],
 };
 
-function balancerOf({ snapshot }: Exchange): Balancer {
-  return snapshot.balancer;
+/** Nothing has failed yet. */
+const NONE: readonly string[] = [];
+
+/** Which key an attempt's time comes from. */
+function timerName({ perTryTimeoutMs }: RetryConfig, attemptMs: number): string {
+  return attemptMs === perTryTimeoutMs ? "retry.per_try_timeout" : "retry.total_timeout";
+}
+
+function balancerOf({ balancer, snapshot }: Exchange): Balancer {
+  return balancer ?? snapshot.balancer;
 }
 
 /** Where the request goes, as a URL; its path and query are byte for byte what is sent. */
@@ -302,14 +409,13 @@ class AttemptLimit {
   readonly abort = new AbortHandle();
   readonly #timer: ReturnType<typeof setTimeout>;
 
-  constructor(exchange: AbortHandle, target: TargetConfig, timeoutMs: number) {
+  constructor(exchange: AbortHandle, target: TargetConfig, timeoutMs: number, timer: string) {
     exchange.onabort = (reason) => this.abort.abort(reason);
     if (exchange.aborted) this.abort.aborted = true;
-    this.#timer = setTimeout(() => {
-      const message = `target "${target.name}" sent no response header within ${Math.round(timeoutMs)} ms ` +
-        `(retry.per_try_timeout)`;
-      this.abort.abort(new UpstreamError("upstream_timeout", message, true));
-    }, timeoutMs);
+    this.#timer = setTimeout(
+      () => this.abort.abort(new AttemptTimeout(target, timeoutMs, timer)),
+      timeoutMs,
+    );
   }
 
   /** The header is there, or the attempt has failed. */

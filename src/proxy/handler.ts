@@ -9,29 +9,38 @@
 import type { ExplainQuestion, Explanation } from "../http/explanation.ts";
 import type { LocalAnswer } from "../http/message.ts";
 import { ERROR_STATUS, type Refusal } from "../http/refusal.ts";
-import type { RequestMetrics } from "../metrics/mod.ts";
+import type { RequestMetrics, WebSocketMetrics } from "../metrics/mod.ts";
+import { isBodyRead } from "../security/request_limits.ts";
 import { encodeRecord, TimestampText } from "../traffic/record.ts";
 import type { RecordBuffer } from "../traffic/buffer.ts";
 import { UpstreamError, type UpstreamResponse } from "../upstream/transport.ts";
+import type { ClientConnection } from "./connections.ts";
+import type { UpstreamSocket } from "../websocket/mod.ts";
 import { localResponse, refusalResponse, upstreamResponse } from "./answers.ts";
 import { Exchange } from "./exchange.ts";
 import { explain } from "./explain.ts";
-import { Forwarder } from "./forward.ts";
+import { type Forwarded, Forwarder } from "./forward.ts";
 import { clientRequestId, readFields } from "./headers.ts";
-import { Authorities, receive } from "./receive.ts";
+import { Authorities, hasBody, receive } from "./receive.ts";
+import { addExplanation, ExplainToken, explanationOf } from "./live_explain.ts";
 import { recordOf } from "./record.ts";
-import { changeResponse } from "./response.ts";
+import { changeResponse, changesResponse } from "./response.ts";
 import { RequestIds } from "./request_id.ts";
 import type { Snapshot } from "./snapshot.ts";
-import { isRefusal, runSteps } from "./steps.ts";
+import { type Ending, isRefusal, runSteps } from "./steps.ts";
+import { Trace } from "./trace.ts";
+import { readUpgrade, Upgrades } from "./upgrade.ts";
 
 export interface HandlerOptions {
   snapshot: Snapshot;
   /** Index of this proxy thread, for the record. */
   worker: number;
   metrics: RequestMetrics;
+  webSocketMetrics: WebSocketMetrics;
   /** Null when the traffic log is off. */
   records: RecordBuffer | null;
+  /** Who shows it is told how its request is decided; null: nobody. */
+  explainToken: string | null;
   log: (
     level: "debug" | "info" | "warn" | "error",
     message: string,
@@ -59,6 +68,8 @@ export class ProxyHandler {
   readonly #metrics: RequestMetrics;
   readonly #log: HandlerOptions["log"];
   readonly #forwarder: Forwarder;
+  readonly #upgrades: Upgrades;
+  readonly #explainToken: ExplainToken;
   readonly #ids = new RequestIds();
   readonly #authorities = new Authorities();
   readonly #timestamps = new TimestampText();
@@ -72,6 +83,8 @@ export class ProxyHandler {
     this.#metrics = options.metrics;
     this.#log = options.log;
     this.#forwarder = new Forwarder(options.metrics);
+    this.#upgrades = new Upgrades(options.webSocketMetrics);
+    this.#explainToken = new ExplainToken(options.explainToken);
   }
 
   /** Resolves when no request is in flight. */
@@ -84,30 +97,33 @@ export class ProxyHandler {
   async handle(
     request: Request,
     peerIp: string,
-    listener: { scheme: "http" | "https"; port: number },
+    connection: ClientConnection,
   ): Promise<Response> {
     // Only with `overflow = "block"` and a full queue: no request is taken that could not be recorded.
     const room = this.records?.ready() ?? null;
     if (room !== null) await room;
     const { snapshot } = this;
     const fields = readFields(request.headers);
-    const origin = snapshot.originOf(peerIp, listener.scheme, fields);
+    const origin = snapshot.originOf(peerIp, connection.scheme, fields);
     const exchange = new Exchange(request, snapshot, origin, fields, this.#onBodyEnd);
+    exchange.connection = connection;
     this.#begin(exchange);
+    if (fields.explain !== null && this.#explainToken.matches(fields.explain)) {
+      exchange.trace = new Trace(false);
+    }
     try {
-      const refusal = receive(exchange, this.#authorities, listener.port);
+      const refusal = receive(exchange, this.#authorities, connection.port) ?? readUpgrade(exchange);
       if (refusal !== null) return this.#refuse(exchange, refusal);
       let end = runSteps(exchange);
       if (end instanceof Promise) end = await end;
-      if (end !== null) {
-        const { ending } = end;
-        return isRefusal(ending) ? this.#refuse(exchange, ending) : this.#answer(exchange, ending);
-      }
+      if (end !== null) return this.#send(exchange, end.ending);
       const outcome = await this.#forwarder.forward(exchange);
-      if (isRefusal(outcome)) return this.#refuse(exchange, outcome);
-      const change = snapshot.responseChain === null ? null : await changeResponse(exchange, outcome);
-      if (change === null) return this.#respond(exchange, outcome);
-      return isRefusal(change) ? this.#refuse(exchange, change) : this.#answer(exchange, change);
+      if (isRefusal(outcome)) return this.#refuse(exchange, exchange.bodyRefusal ?? outcome);
+      const instead = changesResponse(exchange) ? await changeResponse(exchange, outcome) : null;
+      if (outcome.socket !== undefined) {
+        return this.#upgrade(exchange, request, outcome, outcome.socket, instead);
+      }
+      return instead === null ? this.#respond(exchange, outcome) : this.#send(exchange, instead);
     } catch (fault) {
       this.#log("error", "request failed inside the proxy", {
         request_id: exchange.requestId,
@@ -140,6 +156,8 @@ export class ProxyHandler {
     for (const exchange of this.#inFlight) {
       // A set keeps its order: all that follow are younger.
       if (now - exchange.startedMs < WATCH_AFTER_MS) break;
+      const tooSlow = exchange.guard?.tooSlow(now) ?? null;
+      if (tooSlow !== null) exchange.refuseBody(tooSlow);
       if (!exchange.watched) this.#watch(exchange);
     }
   }
@@ -154,6 +172,44 @@ export class ProxyHandler {
     else signal.addEventListener("abort", leave, { once: true });
   }
 
+  /** Sends what ends the exchange in place of an upstream's answer. */
+  #send(exchange: Exchange, ending: Ending): Response {
+    return isRefusal(ending) ? this.#refuse(exchange, ending) : this.#answer(exchange, ending);
+  }
+
+  /** @param instead of the switch, by a plugin */
+  #upgrade(
+    exchange: Exchange,
+    request: Request,
+    { status, headers }: Forwarded,
+    socket: UpstreamSocket,
+    instead: Ending | null,
+  ): Response {
+    if (instead !== null) {
+      socket.drop();
+      return this.#send(exchange, instead);
+    }
+    const response = this.#upgrades.open(
+      exchange,
+      request,
+      { status, headers, body: null, socket },
+      (ended) => {
+        exchange.requestSize = ended.toTarget.bytes;
+        exchange.responseSize = ended.toClient.bytes;
+        if (ended.error !== null) exchange.errorMessage = `websocket_${ended.cause}: ${ended.error}`;
+        this.#log("debug", "websocket ended", { request_id: exchange.requestId, ...ended });
+        this.#finish(exchange);
+      },
+    );
+    exchange.status = 101;
+    return response;
+  }
+
+  /** Closes all WebSockets, with the code for a server that goes away; resolves when they have ended. */
+  closeWebSockets(): Promise<void> {
+    return this.#upgrades.closeAll();
+  }
+
   #respond(exchange: Exchange, upstream: UpstreamResponse): Response {
     exchange.status = upstream.status;
     const { body } = upstream;
@@ -164,7 +220,7 @@ export class ProxyHandler {
       exchange.responseSize = body.length;
       this.#finish(exchange);
     }
-    return response;
+    return this.#told(exchange, response);
   }
 
   /** Sends an answer of a plugin's or a rule's own. */
@@ -173,17 +229,27 @@ export class ProxyHandler {
     exchange.status = answer.status;
     exchange.responseSize = size;
     this.#finish(exchange);
-    return response;
+    return this.#told(exchange, response);
   }
 
   #refuse(exchange: Exchange, refusal: Refusal): Response {
-    const { response, size } = refusalResponse(refusal, exchange);
+    const { response, size } = refusalResponse(refusal, exchange, exchange.snapshot.errorPages);
     if (refusal.denial !== undefined) this.#metrics.denied(refusal.denial);
+    exchange.closes = refusal.close === true || exchange.bodyRefusal !== null;
     exchange.status = ERROR_STATUS[refusal.code];
     exchange.code = refusal.code;
-    exchange.errorMessage = `${refusal.code}: ${refusal.message}`;
+    exchange.errorMessage = recorded(refusal);
     exchange.responseSize = size;
     this.#finish(exchange);
+    return this.#told(exchange, response);
+  }
+
+  /** A client that may ask why gets the answer with the response. */
+  #told(exchange: Exchange, response: Response): Response {
+    if (exchange.trace !== null) {
+      addExplanation(exchange, response);
+      this.#log("info", "explained a request", explanationOf(exchange));
+    }
     return response;
   }
 
@@ -191,9 +257,11 @@ export class ProxyHandler {
     // The client gets another answer in its place.
     if (exchange.bodyDropped) return;
     if (error !== null) {
-      exchange.code = error.code;
-      exchange.errorMessage = `${error.code}: ${error.message}`;
-      this.#forwarder.bodyFailed(exchange, error);
+      const { bodyRefusal } = exchange;
+      const failure = this.#forwarder.bodyFailed(exchange, error);
+      if (bodyRefusal?.denial !== undefined) this.#metrics.denied(bodyRefusal.denial);
+      exchange.code = (bodyRefusal ?? failure).code;
+      exchange.errorMessage = recorded(bodyRefusal ?? failure);
     }
     this.#finish(exchange);
   };
@@ -205,17 +273,29 @@ export class ProxyHandler {
     this.#forwarder.release(exchange);
     const durationMs = performance.now() - exchange.startedMs;
     this.#metrics.end();
+    if (exchange.requestChunks > 0) {
+      const isLimited = exchange.snapshot.config.security.ddos.maxBodyBytes > 0;
+      this.#metrics.bodyStreamed(isLimited, exchange.requestChunks, exchange.requestSize);
+    }
     this.#metrics.requestFinished(exchange.domain ?? "", exchange.method, exchange.status, durationMs);
     if (this.records !== null) {
       const timestamp = this.#timestamps.of(exchange.timestampMs);
       this.records.add(encodeRecord(recordOf(exchange, durationMs, this.#worker), timestamp));
     }
     exchange.snapshot.end();
+    const { contentLength } = exchange.fields;
+    const isRead = isBodyRead({ contentLength, hasBody: hasBody(exchange) }, exchange.requestSize);
+    exchange.connection?.requestEnded(isRead && !exchange.closes);
     if (this.#onIdle.length > 0 && this.#inFlight.size === 0) {
       for (const resolve of this.#onIdle) resolve();
       this.#onIdle = [];
     }
   }
+}
+
+/** As the traffic record has it. */
+function recorded({ code, message, detail }: Refusal): string {
+  return detail === undefined ? `${code}: ${message}` : `${code}: ${message} [${detail}]`;
 }
 
 function clientGone(): UpstreamError {

@@ -1,4 +1,6 @@
 /** The request's header fields on their way to the upstream (RFC 9110 section 7.6, DESIGN 6 Forwarding). */
+import { FIELD_OVERHEAD_BYTES } from "../security/request_limits.ts";
+import { EXPLAIN_FIELD } from "./live_explain.ts";
 import type { FlatHeaders } from "../http/flat_headers.ts";
 import { namedByConnection, removeNamed } from "../upstream/hop_by_hop.ts";
 
@@ -15,6 +17,13 @@ export interface RequestFields {
   forwardedFor: string | null;
   forwardedProto: string | null;
   forwardedHost: string | null;
+  /** The protocol that the client would rather speak. */
+  upgrade: string | null;
+  /** Fields of the header, and the bytes they take: for the limits of `[security.ddos]`. */
+  fieldCount: number;
+  fieldBytes: number;
+  /** `x-dispa-explain`: it may hold a token of ours, and goes to no upstream. */
+  explain: string | null;
 }
 
 /** Reads every field once. Fields of this hop only are left out here; those `Connection` names, below. */
@@ -31,8 +40,14 @@ export function readFields(headers: Headers): RequestFields {
     forwardedFor: null,
     forwardedProto: null,
     forwardedHost: null,
+    upgrade: null,
+    fieldCount: 0,
+    fieldBytes: 0,
+    explain: null,
   };
   for (const [name, value] of headers) {
+    fields.fieldCount++;
+    fields.fieldBytes += name.length + value.length + FIELD_OVERHEAD_BYTES;
     switch (name) {
       case "host":
         fields.host = value;
@@ -56,6 +71,12 @@ export function readFields(headers: Headers): RequestFields {
       case "x-forwarded-host":
         fields.forwardedHost = value;
         break;
+      case EXPLAIN_FIELD:
+        fields.explain = value;
+        break;
+      case "upgrade":
+        fields.upgrade = value;
+        break;
       case "connection":
         fields.connection = value;
         break;
@@ -67,7 +88,6 @@ export function readFields(headers: Headers): RequestFields {
       case "proxy-connection":
       case "te":
       case "trailer":
-      case "upgrade":
       case "http2-settings":
       case "expect":
         break;

@@ -1,4 +1,5 @@
 /** The first step: host, method and target must be such that every later step and the upstream read them alike. */
+import { framingProblem } from "../http/framing.ts";
 import type { Refusal } from "../http/refusal.ts";
 import type { Exchange } from "./exchange.ts";
 import { type Authority, parseAuthority, splitUrl, targetBytes, targetProblem } from "./request_target.ts";
@@ -42,6 +43,8 @@ export function receive(exchange: Exchange, authorities: Authorities, port: numb
   } else if (fields.host !== parts.authority && authorities.parse(fields.host) === null) {
     return badRequest("Host is not a valid host name with an optional port");
   }
+  const framing = framingProblem(fields);
+  if (framing !== null) return { ...badRequest(framing), close: true };
   const { method, target } = exchange;
   if (method === "CONNECT" || method === "TRACE") {
     return { code: "method_not_allowed", message: `${method} is not supported by this proxy` };

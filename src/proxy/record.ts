@@ -21,10 +21,14 @@ export function recordOf(exchange: Exchange, durationMs: number, worker: number)
     responseSize: exchange.responseSize,
     userAgent: exchange.fields.userAgent,
     errorMessage: exchange.errorMessage,
-    route: exchange.domain,
+    route: exchange.route?.name ?? exchange.domain,
     upstreamMs: exchange.upstreamMs,
     retries: exchange.retries,
-    protocol: exchange.fields.host === null ? "h2" : "http/1.1",
+    protocol: exchange.isWebSocket && exchange.status === 101
+      ? "websocket"
+      : exchange.fields.host === null
+      ? "h2"
+      : "http/1.1",
     worker,
   };
 }

@@ -1,9 +1,33 @@
 /** The steps of `security/` as parts of a request's way. */
+import type { DdosConfig } from "../config/model.ts";
 import type { Refusal } from "../http/refusal.ts";
 import type { AccessStep as Access } from "../security/access.ts";
+import type { AuthStep } from "../security/auth.ts";
 import type { RateLimitStep as RateLimit } from "../security/rate_limit.ts";
+import { bodyGuard, type RequestLimit, requestLimits } from "../security/request_limits.ts";
 import type { Exchange } from "./exchange.ts";
+import { hasBody } from "./receive.ts";
 import type { Step } from "./steps.ts";
+
+/** How large a header may be, and how a body may come. */
+export class LimitsStep implements Step {
+  readonly name = "limits";
+  readonly #ddos: DdosConfig;
+  readonly #limit: RequestLimit;
+
+  constructor(ddos: DdosConfig) {
+    this.#ddos = ddos;
+    this.#limit = requestLimits(ddos);
+  }
+
+  run(exchange: Exchange): Refusal | null {
+    const { fieldCount, fieldBytes, contentLength } = exchange.fields;
+    const withBody = hasBody(exchange);
+    const refusal = this.#limit({ fieldCount, fieldBytes, contentLength, hasBody: withBody });
+    if (refusal === null && withBody) exchange.guard = bodyGuard(this.#ddos);
+    return refusal;
+  }
+}
 
 export class AccessStep implements Step {
   readonly name = "access";
@@ -42,5 +66,21 @@ export class RateLimitStep implements Step {
   #told(exchange: Exchange, refusal: Refusal | null): Refusal | null {
     if (refusal === null) exchange.trace?.add(this.name, "passed", `${exchange.clientIp} is below its limit`);
     return refusal;
+  }
+}
+
+/** Who may come in, by key or token. */
+export class AuthenticationStep implements Step {
+  readonly name = "auth";
+  readonly #auth: AuthStep;
+
+  constructor(auth: AuthStep) {
+    this.#auth = auth;
+  }
+
+  run(exchange: Exchange): Refusal | null | Promise<Refusal | null> {
+    const { trace } = exchange;
+    if (trace === null) return this.#auth.check(exchange);
+    return this.#auth.check(exchange, (summary, details) => trace.add(this.name, "passed", summary, details));
   }
 }

@@ -9,14 +9,19 @@ import { buildPlugins, type Chain, type PluginSet } from "../plugins/mod.ts";
 import type { TransportSet } from "../upstream/transports.ts";
 import { RetryBudget } from "../retry/budget.ts";
 import { RetryPolicy } from "../retry/policy.ts";
+import { RouteTable } from "../routing/mod.ts";
 import { accessStep } from "../security/access.ts";
+import { type AuthStep, authStep } from "../security/auth.ts";
 import { TrustedPeers } from "../security/client_address.ts";
+import type { RemoteKeySets } from "../security/remote_keys.ts";
 import { type RateLimitStep as RateLimit, rateLimitStep } from "../security/rate_limit.ts";
 import { DomainTable } from "./domains.ts";
+import { ErrorPages } from "./error_pages.ts";
 import type { Origin } from "./exchange.ts";
 import type { RequestFields } from "./headers.ts";
-import { AccessStep, RateLimitStep } from "./security_steps.ts";
-import { DomainStep, PluginStep, type Step } from "./steps.ts";
+import { RouteParts } from "./routes.ts";
+import { AccessStep, AuthenticationStep, LimitsStep, RateLimitStep } from "./security_steps.ts";
+import { DomainStep, PluginStep, RedirectStep, RoutePluginStep, RouteStep, type Step } from "./steps.ts";
 
 /** What the control thread posts for a new generation: plain data. */
 export interface SnapshotSpec {
@@ -34,6 +39,8 @@ export interface SnapshotContext {
   table: TargetTable;
   counts: ActiveCounts;
   pluginMetrics: PluginMetrics;
+  /** Keys that are fetched, shared by all generations. */
+  remoteKeys: RemoteKeySets;
   /** A target's circuit has changed through a request of this thread. */
   circuitChanged: (change: CircuitChange) => void;
   log: (
@@ -58,8 +65,11 @@ export class Snapshot {
   readonly steps: readonly Step[];
   /** Plugins that see every answer of an upstream or a rule; null where there are none. */
   readonly responseChain: Chain | null;
+  readonly routes: RouteParts;
+  readonly errorPages: ErrorPages;
   readonly #plugins: PluginSet;
   readonly #rateLimit: RateLimit | null;
+  readonly #auth: AuthStep | null;
   readonly #peers: TrustedPeers;
   #inFlight = 0;
   #retired: (() => void) | null = null;
@@ -68,7 +78,7 @@ export class Snapshot {
     spec: SnapshotSpec,
     context: SnapshotContext,
     readonly transports: TransportSet,
-    plugins: PluginSet,
+    { plugins, auth }: { plugins: PluginSet; auth: AuthStep | null },
   ) {
     const { config } = spec;
     this.generation = spec.generation;
@@ -89,11 +99,19 @@ export class Snapshot {
     const budget = spec.shared[RETRY_BUDGET_KEY];
     this.retryBudget = budget === undefined ? null : new RetryBudget(budget, config.retry.budget);
     this.#plugins = plugins;
+    this.#auth = auth;
     this.responseChain = plugins.responseChain;
+    this.errorPages = new ErrorPages(config.errorPages);
     const rateLimit = rateLimitStep(config.security, spec.shared[RATE_LIMIT_KEY] ?? null, context.log);
     this.#rateLimit = rateLimit;
     this.#peers = new TrustedPeers(config.security);
-    this.steps = compileSteps(config, { plugins, rateLimit });
+    const table = new RouteTable(config.routing, config.targets.targets);
+    this.routes = new RouteParts(table, {
+      balancers: this.balancers,
+      plugins,
+      log: (message, fields) => context.log("debug", message, fields),
+    });
+    this.steps = compileSteps(config, { plugins, rateLimit, auth, table, routes: this.routes });
   }
 
   /** @throws Error if a part of the configuration cannot be made, e.g. a plugin's module not be loaded */
@@ -107,7 +125,13 @@ export class Snapshot {
       log: context.log,
       metrics: context.pluginMetrics,
     });
-    return new Snapshot(spec, context, transports, plugins);
+    try {
+      const auth = await authStep(spec.config.security, { remoteKeys: context.remoteKeys });
+      return new Snapshot(spec, context, transports, { plugins, auth });
+    } catch (fault) {
+      await plugins.dispose();
+      throw fault;
+    }
   }
 
   /** Where a request comes from, as far as this configuration believes it. */
@@ -133,7 +157,7 @@ export class Snapshot {
       if (this.#inFlight === 0) resolve();
       else this.#retired = resolve;
     });
-    await Promise.all([this.#plugins.dispose(), this.#rateLimit?.close()]);
+    await Promise.all([this.#plugins.dispose(), this.#rateLimit?.close(), this.#auth?.dispose()]);
   }
 }
 
@@ -151,17 +175,32 @@ export const RATE_LIMIT_KEY = "rate_limit";
 /** The way of a request (DESIGN 6): only what the configuration asks for. */
 function compileSteps(
   config: Config,
-  parts: { plugins: PluginSet; rateLimit: RateLimit | null },
+  parts: {
+    plugins: PluginSet;
+    rateLimit: RateLimit | null;
+    auth: AuthStep | null;
+    table: RouteTable;
+    routes: RouteParts;
+  },
 ): Step[] {
   const access = accessStep(config.security);
   const { requestChain } = parts.plugins;
   const plugins = requestChain === null ? null : new PluginStep("plugins", requestChain);
+  const { table, routes } = parts;
+  const routed = table.routes.length > 0 || table.defaultTargets.names !== null;
   const isFirst = config.plugins.applyBeforeDomainMatch;
+  const { security, tls } = config;
   return [
+    security.enabled ? new LimitsStep(security.ddos) : null,
     access === null ? null : new AccessStep(access),
     parts.rateLimit === null ? null : new RateLimitStep(parts.rateLimit),
+    // Before clients are asked for what must not go in the clear.
+    tls.enabled && tls.redirectHttp ? new RedirectStep(tls.redirectPort) : null,
+    parts.auth === null ? null : new AuthenticationStep(parts.auth),
     isFirst ? plugins : null,
     new DomainStep(new DomainTable(config.domains)),
     isFirst ? null : plugins,
+    routed ? new RouteStep(table, routes) : null,
+    routes.havePlugins ? new RoutePluginStep(routes) : null,
   ].filter((step) => step !== null);
 }

@@ -3,10 +3,7 @@ import type { RetryCause, RetryConfig } from "../config/model.ts";
 
 /** How an attempt ended that is not simply passed on. */
 export type AttemptFailure =
-  /**
-   * `code` of an `UpstreamError`. `sent`: whether a target may have seen anything of the request, or its body
-   * was touched.
-   */
+  /** `code` and `sent` of an `UpstreamError`. */
   | { readonly code: string; readonly sent: boolean }
   /** A whole response header. */
   | { readonly status: number };
@@ -34,6 +31,8 @@ export type RetryVerdict =
 
 /** Attempts without `[retry]`, for what no target can have seen. */
 const UNSEEN_ATTEMPTS = 3;
+/** Timers fire up to a millisecond early: what is left then of the total time-out is no time for an attempt. */
+const LEAST_ATTEMPT_MS = 2;
 
 const CAUSE_BY_CODE: Readonly<Record<string, RetryCause>> = {
   connect_refused: "connect",
@@ -75,11 +74,16 @@ export class RetryPolicy {
     return this.#statuses.has(status);
   }
 
-  /** Whether it can ever be of use to keep the body of a request. @param length null: not declared */
-  keepsBody(method: string, length: number | null): boolean {
+  /**
+   * Whether it can ever be of use to keep the body of a request.
+   * @param length null: not declared
+   * @param isReadEarly whether the transport reads the body before there is a connection
+   */
+  keepsBody(method: string, length: number | null, isReadEarly: boolean): boolean {
     const { enabled, attempts, maxBodyBytes } = this.#config;
-    return enabled && attempts > 1 && maxBodyBytes > 0 && this.#methods.has(method) &&
-      (length === null || length <= maxBodyBytes);
+    if (length !== null && length > maxBodyBytes) return false;
+    if (maxBodyBytes === 0 || (enabled && attempts === 1)) return false;
+    return isReadEarly || (enabled && this.#methods.has(method));
   }
 
   /**
@@ -95,7 +99,9 @@ export class RetryPolicy {
   shouldRetry({ method, attempt, failure, bodyReplayable, elapsedMs }: Attempt): RetryVerdict {
     const { enabled, attempts, totalTimeoutMs } = this.#config;
     const isStatus = "status" in failure;
-    const isUnseen = !isStatus && !failure.sent;
+    // Without a connection no target has seen anything, whatever became of the body on our side.
+    const isUnseen = !isStatus &&
+      (!failure.sent || (bodyReplayable && CAUSE_BY_CODE[failure.code] === "connect"));
     const isWanted = isStatus ? this.#statuses.has(failure.status) : this.#triesAgain(failure.code, isUnseen);
     if (!isWanted) return { retry: false, why: "cause" };
     if (attempt >= (enabled ? attempts : UNSEEN_ATTEMPTS)) return { retry: false, why: "attempts" };
@@ -103,7 +109,7 @@ export class RetryPolicy {
     if (!isUnseen && !this.#methods.has(method)) return { retry: false, why: "method" };
     if (!isUnseen && !bodyReplayable) return { retry: false, why: "body" };
     const delayMs = isUnseen ? 0 : this.#delayMs(attempt);
-    if (elapsedMs + delayMs >= totalTimeoutMs) return { retry: false, why: "time" };
+    if (elapsedMs + delayMs > totalTimeoutMs - LEAST_ATTEMPT_MS) return { retry: false, why: "time" };
     return { retry: true, delayMs };
   }
 

@@ -13,7 +13,8 @@ import {
   type TargetStatus,
 } from "../metrics/mod.ts";
 import { VERSION } from "../version.ts";
-import { countClientConnections } from "./client_connections.ts";
+import { serveConnection } from "../proxy/http_runtime.ts";
+import type { CertificateInfo } from "./certificates.ts";
 
 /** The control thread's place in the registry; others have positive ids. */
 const CONTROL_THREAD = 0;
@@ -24,6 +25,8 @@ export interface ControlMetricsSource {
   targets(): TargetStatus[];
   config(): Config;
   proxyThreads(): number;
+  openConnections(): number;
+  certificates(): readonly CertificateInfo[];
 }
 
 export class ControlMetrics {
@@ -47,10 +50,18 @@ export class ControlMetrics {
     collectProcess(registry, VERSION);
     collectTargets(registry, () => source.targets());
     registry.collect(FAMILIES.waitingRequests, () => [{ labels: [], value: source.waitingRequests() }]);
-    registry.collect(FAMILIES.activeConnections, () => {
-      const connections = countClientConnections(source.config().server.bind.port);
-      return connections === null ? [] : [{ labels: [], value: connections }];
-    });
+    // A runtime that leaves no connection to us tells nobody how many there are.
+    if (serveConnection() !== null) {
+      registry.collect(FAMILIES.activeConnections, () => [{ labels: [], value: source.openConnections() }]);
+    }
+    registry.collect(
+      FAMILIES.tlsCertificateExpiry,
+      () =>
+        source.certificates().map(({ domain, notAfterMs }) => ({
+          labels: [domain],
+          value: notAfterMs / 1000,
+        })),
+    );
   }
 
   /** All metrics at this moment. */

@@ -6,10 +6,12 @@ import type { ExplainQuestion, Explanation } from "../http/explanation.ts";
 import { bucketBounds, MetricCells, PluginMetrics, RequestMetrics } from "../metrics/mod.ts";
 import { explain } from "../proxy/explain.ts";
 import { Forwarder } from "../proxy/forward.ts";
+import { RemoteKeySets } from "../security/remote_keys.ts";
 import { Snapshot } from "../proxy/snapshot.ts";
 import { TransportSet } from "../upstream/transports.ts";
 import { SharedBlocks } from "./shared_blocks.ts";
 import { sharedNeeds } from "./shared_needs.ts";
+import { targetGroups } from "./target_groups.ts";
 
 /**
  * Every target counts as usable, no limit as reached.
@@ -29,13 +31,14 @@ export async function explainOffline(config: Config, question: ExplainQuestion):
       generation: 1,
       config,
       targets: slots.assign(config.targets.targets),
-      rotations: slots.rotations([]),
+      rotations: slots.rotations(targetGroups(config)),
       shared: new SharedBlocks(sharedNeeds(config)).buffers,
     },
     {
       table,
       counts: newActiveCounts(),
       pluginMetrics: new PluginMetrics(cells),
+      remoteKeys: new RemoteKeySets({ log: () => {} }),
       circuitChanged: () => {},
       log: () => {},
     },

@@ -4,6 +4,7 @@ import type { LoggingConfig, LogLevel } from "../config/model.ts";
 import type { ExplainQuestion, Explanation } from "../http/explanation.ts";
 import type { SeriesAnnouncement } from "../metrics/mod.ts";
 import type { SnapshotSpec } from "../proxy/snapshot.ts";
+import type { CertificateKeys } from "../proxy/tls_keys.ts";
 import type { LogFields } from "./log.ts";
 import type { ProxyBlocks } from "./shared_memory.ts";
 
@@ -12,19 +13,27 @@ export type ToProxy =
   | {
     type: "start";
     thread: number;
+    /** Of this thread alone, also of those that have ended; `thread` is given again. */
+    id: number;
     blocks: ProxyBlocks;
+    /** Of the admin role; null: it has none. */
+    explainToken: string | null;
     snapshot: SnapshotSpec;
+    /** Null where `tls.enabled` is off. */
+    keys: CertificateKeys | null;
   }
   /** Send record batches here from now on; the port is transferred. */
   | { type: "connect_writer"; port: MessagePort }
   /** Build everything the new generation needs, open its listener, change nothing yet. */
-  | { type: "prepare"; snapshot: SnapshotSpec }
+  | { type: "prepare"; snapshot: SnapshotSpec; keys: CertificateKeys | null }
   /** Use the prepared generation from now on. */
   | { type: "commit"; generation: number }
   /** Another thread could not prepare it: forget it. */
   | { type: "discard"; generation: number }
   /** Say what would become of a request; answered by `explained` with the same id. */
   | { type: "explain"; id: number; question: ExplainQuestion }
+  /** Use these certificates for new connections: files have changed, the configuration has not. */
+  | { type: "renew_certificates"; keys: CertificateKeys }
   /** Close the listener, finish what is in flight, answer `drained`. */
   | { type: "drain" };
 

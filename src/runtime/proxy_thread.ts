@@ -3,13 +3,25 @@
  * generation that the control thread orders.
  */
 import { TargetTable } from "../balancing/target_table.ts";
-import type { Config } from "../config/model.ts";
+import { isDeepStrictEqual } from "node:util";
+import type { Config, SocketAddress } from "../config/model.ts";
 import { circuitLine } from "../health/circuit_breaker.ts";
 import type { ExplainQuestion, Explanation } from "../http/explanation.ts";
-import { bucketBounds, MetricCells, PluginMetrics, RequestMetrics } from "../metrics/mod.ts";
+import {
+  bucketBounds,
+  FAMILIES,
+  MetricCells,
+  PluginMetrics,
+  RequestMetrics,
+  WebSocketMetrics,
+} from "../metrics/mod.ts";
+import { ConnectionCounts } from "../proxy/connection_counts.ts";
+import { type ConnectionLimits, ConnectionTable } from "../proxy/connections.ts";
 import { ProxyHandler } from "../proxy/handler.ts";
 import { Listener } from "../proxy/listener.ts";
+import { RemoteKeySets } from "../security/remote_keys.ts";
 import { Snapshot, type SnapshotContext, type SnapshotSpec } from "../proxy/snapshot.ts";
+import type { CertificateKeys } from "../proxy/tls_keys.ts";
 import { RecordBuffer, type RecordBufferOptions } from "../traffic/buffer.ts";
 import { QueueGauge } from "../traffic/gauge.ts";
 import { TransportSet } from "../upstream/transports.ts";
@@ -22,11 +34,17 @@ const TICK_MS = 50;
 
 type Start = Extract<ToProxy, { type: "start" }>;
 
+const ROLES = ["plain", "tls"] as const;
+
+/** The listeners of a generation; null where it has none of that kind. */
+type Listeners = Record<typeof ROLES[number], Listener | null>;
+
 /** A generation that is ready to be used. */
 interface Prepared {
   snapshot: Snapshot;
-  /** The new listener where the address changed, else null. */
-  listener: Listener | null;
+  /** New ones where an address changed, else those in use. */
+  listeners: Listeners;
+  keys: CertificateKeys | null;
 }
 
 class ProxyThread {
@@ -37,7 +55,9 @@ class ProxyThread {
   readonly #heartbeats: Heartbeats;
   readonly #thread: number;
   readonly #ticker: ReturnType<typeof setInterval>;
-  #listener: Listener;
+  readonly #connections: ConnectionTable;
+  #listeners: Listeners;
+  #keys: CertificateKeys | null;
   #prepared: Prepared | null = null;
   /** The generation being prepared; another number: it has been given up. */
   #preparing = 0;
@@ -62,9 +82,20 @@ class ProxyThread {
       worker: start.thread,
       metrics,
       records: null,
+      webSocketMetrics: new WebSocketMetrics(cells),
+      explainToken: start.explainToken,
       log: context.log,
     });
-    this.#listener = this.#listen(snapshot.config);
+    this.#connections = new ConnectionTable({
+      limits: connectionLimits(snapshot.config),
+      counts: new ConnectionCounts(blocks.connections),
+      own: new Int32Array(blocks.ownConnections),
+      thread: start.id,
+      denied: (kind) => cells.add(cells.counter(FAMILIES.securityDenied, [kind]), 1),
+      log: context.log,
+    });
+    this.#keys = start.keys;
+    this.#listeners = this.#listen(snapshot.config, start.keys, null);
     this.#ticker = setInterval(() => this.#tick(), TICK_MS);
   }
 
@@ -82,6 +113,7 @@ class ProxyThread {
       table: new TargetTable(blocks.targets),
       counts: new Int32Array(blocks.counts),
       pluginMetrics: new PluginMetrics(cells),
+      remoteKeys: new RemoteKeySets({ log }),
       circuitChanged: (change) => {
         metrics.circuitChanged(change.target, change.to);
         const { level, message, fields } = circuitLine(change);
@@ -94,8 +126,54 @@ class ProxyThread {
     return new ProxyThread(start, context, snapshot, { cells, metrics });
   }
 
-  #listen(config: Config): Listener {
-    return new Listener(config.server.bind, this.#handler);
+  /**
+   * Opens what the configuration has and nobody listens on yet.
+   * @param current the configuration in use, whose listeners are taken over where they are the same
+   */
+  #listen(config: Config, keys: CertificateKeys | null, current: Config | null): Listeners {
+    const listeners: Listeners = { plain: null, tls: null };
+    try {
+      for (const role of ROLES) {
+        const address = addressOf(config, role);
+        const same = current !== null && isDeepStrictEqual(address, addressOf(current, role));
+        if (same) listeners[role] = this.#listeners[role];
+        else if (address !== null) listeners[role] = this.#open(address, role === "tls" ? keys : null);
+      }
+    } catch (fault) {
+      this.#drainOthers(listeners, current === null ? null : this.#listeners);
+      throw fault;
+    }
+    return listeners;
+  }
+
+  #open(address: SocketAddress, keys: CertificateKeys | null): Listener {
+    const { log } = this.#context;
+    const failures = this.#cells.counter(FAMILIES.acceptErrors, []);
+    return new Listener({
+      address,
+      keys,
+      connections: this.#connections,
+      handler: (request, connection) => this.#handler.handle(request, connection.peerIp, connection),
+      acceptFailed: () => this.#cells.add(failures, 1),
+      log,
+    });
+  }
+
+  /** Drains those of `listeners` that are not among `kept`. */
+  async #drainOthers(listeners: Listeners, kept: Listeners | null): Promise<void> {
+    const ending = ROLES.filter((role) => listeners[role] !== kept?.[role]);
+    await Promise.all(ending.map((role) => listeners[role]?.drain()));
+  }
+
+  renewCertificates(keys: CertificateKeys): void {
+    this.#keys = keys;
+    try {
+      this.#listeners.tls?.renew(keys);
+    } catch (fault) {
+      this.#context.log("error", "renewed certificates cannot be used, the old ones stay", {
+        reason: fault instanceof Error ? fault.message : String(fault),
+      });
+    }
   }
 
   /** A writer thread that died is replaced: what was collected for it goes to the next one. */
@@ -108,6 +186,7 @@ class ProxyThread {
 
   #tick(): void {
     this.#heartbeats.tick(this.#thread);
+    this.#connections.sweep();
     this.#handler.sweep();
     const now = performance.now();
     if (now - this.#lastFlushMs >= this.#handler.snapshot.config.logging.flushIntervalMs - TICK_MS / 2) {
@@ -121,7 +200,7 @@ class ProxyThread {
   }
 
   /** @returns false if it was given up in the meantime */
-  async prepare(spec: SnapshotSpec): Promise<boolean> {
+  async prepare(spec: SnapshotSpec, keys: CertificateKeys | null): Promise<boolean> {
     this.discard();
     this.#preparing = spec.generation;
     const current = this.#handler.snapshot;
@@ -132,11 +211,9 @@ class ProxyThread {
       await this.#end(snapshot);
       return false;
     }
-    const { hostname, port } = spec.config.server.bind;
-    const { bind } = current.config.server;
-    const moved = hostname !== bind.hostname || port !== bind.port;
     try {
-      this.#prepared = { snapshot, listener: moved ? this.#listen(spec.config) : null };
+      const listeners = this.#listen(spec.config, keys, current.config);
+      this.#prepared = { snapshot, listeners, keys };
     } catch (fault) {
       await this.#end(snapshot);
       throw fault;
@@ -146,7 +223,7 @@ class ProxyThread {
 
   commit(): void {
     if (this.#prepared === null) throw new Error("nothing is prepared to be committed");
-    const { snapshot, listener } = this.#prepared;
+    const { snapshot, listeners, keys } = this.#prepared;
     this.#prepared = null;
     const old = this.#handler.snapshot;
     this.#handler.snapshot = snapshot;
@@ -156,11 +233,13 @@ class ProxyThread {
     this.#records?.reconfigure(queueOptions(snapshot.config));
     this.#cells.setBuckets(bucketBounds(snapshot.config.monitoring.histogramBucketsMs));
     this.#end(old);
-    if (listener !== null) {
-      const closing = this.#listener;
-      this.#listener = listener;
-      closing.drain();
-    }
+    this.#connections.limits = connectionLimits(snapshot.config);
+    const closing = this.#listeners;
+    this.#listeners = listeners;
+    const renewed = listeners.tls === closing.tls && !isDeepStrictEqual(keys, this.#keys);
+    if (keys !== null && renewed) this.renewCertificates(keys);
+    this.#keys = keys;
+    this.#drainOthers(closing, listeners);
   }
 
   discard(): void {
@@ -169,7 +248,7 @@ class ProxyThread {
     this.#prepared = null;
     if (prepared === null) return;
     this.#end(prepared.snapshot);
-    prepared.listener?.drain();
+    this.#drainOthers(prepared.listeners, this.#listeners);
   }
 
   /** Ends what only this snapshot uses: its idle connections now, the rest with the last exchange. */
@@ -180,7 +259,9 @@ class ProxyThread {
 
   /** Resolves when nothing is in flight any more and every record is on its way to the writer. */
   async drain(): Promise<void> {
-    await this.#listener.drain();
+    const webSockets = this.#handler.closeWebSockets();
+    await this.#drainOthers(this.#listeners, null);
+    await webSockets;
     await this.#handler.idle();
     clearInterval(this.#ticker);
     this.#records?.flush();
@@ -194,6 +275,19 @@ const scope = threadScope<ToProxy, FromProxy>();
 
 function post(message: FromProxy): void {
   scope.postMessage(message);
+}
+
+function addressOf({ server, tls }: Config, role: typeof ROLES[number]): SocketAddress | null {
+  if (role === "plain") return tls.plainHttp ? server.bind : null;
+  return tls.enabled ? { hostname: server.bind.hostname, port: tls.port } : null;
+}
+
+const UNLIMITED = { maxConnections: 0, maxConnectionsPerIp: 0 };
+
+function connectionLimits({ server, security }: Config): ConnectionLimits {
+  const { headerTimeoutMs, keepAliveTimeoutMs } = server;
+  const { maxConnections, maxConnectionsPerIp } = security.enabled ? security.ddos : UNLIMITED;
+  return { headerTimeoutMs, keepAliveTimeoutMs, maxConnections, maxConnectionsPerIp };
 }
 
 function queueOptions({ logging }: Config): RecordBufferOptions {
@@ -225,7 +319,7 @@ scope.onmessage = async (event) => {
     case "prepare": {
       const { generation } = message.snapshot;
       try {
-        if (await thread.prepare(message.snapshot)) post({ type: "prepared", generation });
+        if (await thread.prepare(message.snapshot, message.keys)) post({ type: "prepared", generation });
       } catch (fault) {
         post({ type: "refused", generation, ...failure(fault) });
       }
@@ -237,6 +331,9 @@ scope.onmessage = async (event) => {
     case "commit":
       thread.commit();
       post({ type: "committed", generation: message.generation });
+      break;
+    case "renew_certificates":
+      thread.renewCertificates(message.keys);
       break;
     case "discard":
       thread.discard();

@@ -5,7 +5,9 @@
 import { TargetTable } from "../balancing/target_table.ts";
 import type { ExplainQuestion, Explanation } from "../http/explanation.ts";
 import type { MetricRegistry } from "../metrics/mod.ts";
+import { ConnectionCounts } from "../proxy/connection_counts.ts";
 import type { SnapshotSpec } from "../proxy/snapshot.ts";
+import type { CertificateKeys } from "../proxy/tls_keys.ts";
 import type { Log } from "./log.ts";
 import type { Explained, FromProxy, ToProxy } from "./messages.ts";
 import { allocateProxyBlocks, Heartbeats, type ProcessBlocks, type ProxyBlocks } from "./shared_memory.ts";
@@ -40,6 +42,8 @@ export interface ProxyThreadsOptions {
   /** Connects a proxy thread to the writer; null where there is no writer now. */
   connectWriter: () => MessagePort | null;
   onRestart: () => void;
+  /** The admin role's token; null: it has none. */
+  explainToken: string | null;
   /** Ids for the metric registry, each given once. */
   nextThreadId: () => number;
   /** Module that the threads run; the proxy's own unless a test says otherwise. */
@@ -158,7 +162,9 @@ export class ProxyThreads {
   readonly #restartDelaysMs = new Map<number, number>();
   readonly #restarts = new Set<ReturnType<typeof setTimeout>>();
   readonly #beats = new Map<ProxyThreadHandle, { count: number; sinceMs: number; reported: boolean }>();
+  readonly #connections: ConnectionCounts;
   #spec: SnapshotSpec | null = null;
+  #keys: CertificateKeys | null = null;
   #wanted = 0;
   #supervision: ReturnType<typeof setInterval> | undefined;
   readonly #stalledAfterMs: number;
@@ -168,6 +174,7 @@ export class ProxyThreads {
     this.#stalledAfterMs = options.stalledAfterMs ?? STALLED_AFTER_MS;
     this.#table = new TargetTable(options.blocks.targets);
     this.#heartbeats = new Heartbeats(options.blocks.heartbeats);
+    this.#connections = new ConnectionCounts(options.blocks.connections);
   }
 
   /** Threads that serve now. */
@@ -177,12 +184,19 @@ export class ProxyThreads {
     return running;
   }
 
+  /** Client connections open now, over all threads. */
+  get openConnections(): number {
+    return this.#connections.total;
+  }
+
   /**
    * Starts `spec.config.server.workers` threads and resolves when all of them listen.
+   * @param keys for `spec.config.tls`; null where that is off
    * @throws ThreadFailure if one cannot; none is left running then
    */
-  async start(spec: SnapshotSpec): Promise<void> {
+  async start(spec: SnapshotSpec, keys: CertificateKeys | null = null): Promise<void> {
     this.#spec = spec;
+    this.#keys = keys;
     this.#wanted = spec.config.server.workers;
     const starts = Array.from({ length: this.#wanted }, (_, index) => this.#startThread(index));
     const failed = (await Promise.allSettled(starts)).find((result) => result.status === "rejected");
@@ -204,7 +218,15 @@ export class ProxyThreads {
     registry.attach(handle.id, handle.blocks.cells);
     this.#threads.set(index, handle);
     const reply = await handle.ask(
-      { type: "start", thread: index, blocks: handle.blocks, snapshot: this.#spec! },
+      {
+        type: "start",
+        thread: index,
+        id: handle.id,
+        blocks: handle.blocks,
+        explainToken: this.#options.explainToken,
+        snapshot: this.#spec!,
+        keys: this.#keys,
+      },
       START_TIMEOUT_MS,
     );
     if (reply.type === "start_failed") {
@@ -222,11 +244,11 @@ export class ProxyThreads {
    * Starts and drains threads where `server.workers` has changed.
    * @throws ThreadFailure with the first refusal
    */
-  async change(spec: SnapshotSpec): Promise<void> {
+  async change(spec: SnapshotSpec, keys: CertificateKeys | null = null): Promise<void> {
     const { generation } = spec;
     const handles = [...this.#threads.values()];
     const replies = await Promise.allSettled(
-      handles.map((handle) => handle.ask({ type: "prepare", snapshot: spec }, REPLY_TIMEOUT_MS)),
+      handles.map((handle) => handle.ask({ type: "prepare", snapshot: spec, keys }, REPLY_TIMEOUT_MS)),
     );
     const refusal = replies.map(refusalOf).find((fault) => fault !== null);
     if (refusal !== undefined) {
@@ -234,6 +256,7 @@ export class ProxyThreads {
       throw refusal;
     }
     this.#spec = spec;
+    this.#keys = keys;
     // From here on the generation stands: a thread that dies now is replaced under the new one.
     await Promise.allSettled(
       handles.map((handle) => handle.ask({ type: "commit", generation }, REPLY_TIMEOUT_MS)),
@@ -252,6 +275,12 @@ export class ProxyThreads {
       this.#threads.delete(handle.index);
       this.#drainThread(handle, this.#spec!.config.server.shutdownTimeoutMs);
     }
+  }
+
+  /** Gives every thread certificates that have been renewed. */
+  renewCertificates(keys: CertificateKeys): void {
+    this.#keys = keys;
+    for (const handle of this.#threads.values()) handle.post({ type: "renew_certificates", keys });
   }
 
   /** Connects every thread to a new writer. */
@@ -348,6 +377,7 @@ export class ProxyThreads {
   #takeBack(handle: ProxyThreadHandle): void {
     this.#beats.delete(handle);
     this.#table.takeBack(new Int32Array(handle.blocks.counts));
+    this.#connections.takeBack(new Int32Array(handle.blocks.ownConnections), handle.id);
     this.#options.registry.retire(handle.id);
   }
 

@@ -8,10 +8,13 @@
  * | counts     | `balancing/target_table.ts` ActiveCounts | a proxy thread | that thread                 | control, when the thread has died | requests in flight by target slot, requests that wait |
  * | cells      | `metrics/cells.ts`               | every thread  | that thread, plain stores       | control (exporter) | Float64, by metric |
  * | queue      | `traffic/gauge.ts` QueueGauge    | the process   | proxies add, writer subtracts (atomic) | all       | bytes, records |
+ * | connections | `proxy/connection_counts.ts` ConnectionCounts | the process | proxies (atomic, or under a lock) | proxies; control (exporter) | connections, in all and by address |
+ * | ownConnections | `proxy/connection_counts.ts` OwnConnections | a proxy thread | that thread | control, when the thread has died | connections by slot |
  * | heartbeats | here                             | the process   | proxy thread i: word i          | control          | ticks, wraps |
  */
 import { ACTIVE_COUNTS_BYTES, TargetTable } from "../balancing/target_table.ts";
 import { MetricCells } from "../metrics/mod.ts";
+import { ConnectionCounts } from "../proxy/connection_counts.ts";
 import { QueueGauge } from "../traffic/gauge.ts";
 
 /** Proxy threads at the most; `server.workers` is checked against it. */
@@ -21,10 +24,12 @@ export interface ProcessBlocks {
   targets: SharedArrayBuffer;
   queue: SharedArrayBuffer;
   heartbeats: SharedArrayBuffer;
+  connections: SharedArrayBuffer;
 }
 
 export interface ProxyBlocks extends ProcessBlocks {
   counts: SharedArrayBuffer;
+  ownConnections: SharedArrayBuffer;
   cells: SharedArrayBuffer;
 }
 
@@ -33,6 +38,7 @@ export function allocateProcessBlocks(): ProcessBlocks {
     targets: new SharedArrayBuffer(TargetTable.BYTES),
     queue: new SharedArrayBuffer(QueueGauge.BYTES),
     heartbeats: new SharedArrayBuffer(MAX_PROXY_THREADS * Int32Array.BYTES_PER_ELEMENT),
+    connections: new SharedArrayBuffer(ConnectionCounts.BYTES),
   };
 }
 
@@ -40,6 +46,7 @@ export function allocateProxyBlocks(process: ProcessBlocks): ProxyBlocks {
   return {
     ...process,
     counts: new SharedArrayBuffer(ACTIVE_COUNTS_BYTES),
+    ownConnections: new SharedArrayBuffer(ConnectionCounts.OWN_BYTES),
     cells: new SharedArrayBuffer(MetricCells.BYTES),
   };
 }

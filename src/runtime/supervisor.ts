@@ -5,6 +5,7 @@
  *     reload:   load → prepare (ports, sinks, threads) → commit in every thread → health checks, log level
  *     shutdown: not ready → proxy threads drain → writer drains → ports close
  */
+import { isDeepStrictEqual } from "node:util";
 import type { AdminApp } from "../admin/admin_app.ts";
 import { type Components, LIVE_RECORDS_PER_SECOND } from "../admin/api.ts";
 import { healthApp, type HealthSource, type TargetReport } from "../admin/health_app.ts";
@@ -26,9 +27,11 @@ import { circuitLine } from "../health/circuit_breaker.ts";
 import { Recovery } from "../health/recovery.ts";
 import { bucketBounds, MetricRegistry, targetStatuses } from "../metrics/mod.ts";
 import type { SnapshotSpec } from "../proxy/snapshot.ts";
+import { readUpstreamTls, type UpstreamTls } from "../upstream/tls_files.ts";
 import { VERSION } from "../version.ts";
 import { QueueGauge } from "../traffic/gauge.ts";
 import { type App, AppServer } from "./app_server.ts";
+import { CertificateWatch, loadCertificates, type LoadedCertificates } from "./certificates.ts";
 import { components } from "./components.ts";
 import { ControlMetrics } from "./control_metrics.ts";
 import type { Log, Logger } from "./log.ts";
@@ -37,6 +40,7 @@ import { ProxyThreads } from "./proxy_threads.ts";
 import { SharedBlocks } from "./shared_blocks.ts";
 import { allocateProcessBlocks } from "./shared_memory.ts";
 import { sharedNeeds } from "./shared_needs.ts";
+import { targetGroups } from "./target_groups.ts";
 import { TrafficQuestions } from "./traffic_questions.ts";
 
 /** The health and metrics ports finish what they answer, but nobody waits for them longer than this. */
@@ -78,6 +82,7 @@ export class Supervisor {
   readonly #threads: ProxyThreads;
   readonly #health: HealthChecker;
   readonly #recovery: Recovery;
+  readonly #certificates: CertificateWatch;
   readonly #startedMs = performance.now();
   readonly #startedAt = new Date();
   readonly #tokens: Tokens;
@@ -115,6 +120,8 @@ export class Supervisor {
       targets: () => targetStatuses(this.#table, this.#targets),
       config: () => this.#config,
       proxyThreads: () => this.#threads.running,
+      openConnections: () => this.#threads.openConnections,
+      certificates: () => this.#certificates.infos,
     });
     this.#threads = new ProxyThreads({
       blocks: this.#blocks,
@@ -122,7 +129,12 @@ export class Supervisor {
       log: this.#log,
       connectWriter: () => this.#writer?.connect() ?? null,
       onRestart: () => this.#metrics.workerRestarted(),
+      explainToken: this.#tokens.of("admin"),
       nextThreadId: () => ++this.#lastThreadId,
+    });
+    this.#certificates = new CertificateWatch({
+      onRenewed: (keys) => this.#threads.renewCertificates(keys),
+      log: this.#log,
     });
     this.#health = new HealthChecker({
       table: this.#overrides,
@@ -156,9 +168,11 @@ export class Supervisor {
       if (config.logging.enabled) await this.#openWriter(config);
       this.#ports = this.#openPorts(config);
       await this.#startThreads(config);
+      this.#health.useTls(readUpstreamTls(config.httpClient));
     } catch (fault) {
       this.#threads.end();
       this.#writer?.end();
+      await this.#certificates.close();
       await this.#closePorts(this.#ports);
       throw fault;
     }
@@ -167,7 +181,7 @@ export class Supervisor {
     this.#recovery.apply(this.#targets, config.targets);
     this.#watch();
     this.#started.resolve();
-    this.#log("info", `serving on ${urlOf(config.server.bind)}`, {
+    this.#log("info", `serving on ${clientUrls(config).join(" and ")}`, {
       workers: config.server.workers,
       version: VERSION,
     });
@@ -190,16 +204,22 @@ export class Supervisor {
 
   async #startThreads(config: Config): Promise<void> {
     try {
-      await this.#threads.start(this.#spec(config, this.#generation, this.#targets, this.#shared));
+      const certificates = await loadCertificates(config.tls);
+      const spec = this.#spec(config, this.#generation, this.#targets, this.#shared);
+      await this.#threads.start(spec, certificates?.keys ?? null);
+      this.#certificates.use(config.tls, certificates);
     } catch (fault) {
+      const keys = config.tls.enabled ? "server.bind_address, tls.port" : "server.bind_address";
       throw new BindFailure(
-        `cannot listen on ${urlOf(config.server.bind)} (server.bind_address): ${messageOf(fault)}`,
+        `cannot listen on ${clientUrls(config).join(" and ")} (${keys}): ${messageOf(fault)}`,
       );
     }
   }
 
   #spec(config: Config, generation: number, targets: BalancedTarget[], shared: SharedBlocks): SnapshotSpec {
-    return { generation, config, targets, rotations: this.#slots.rotations([]), shared: shared.buffers };
+    // While threads change over, the groups of both configurations need turn counters of their own.
+    const groups = [...targetGroups(this.#config), ...targetGroups(config)];
+    return { generation, config, targets, rotations: this.#slots.rotations(groups), shared: shared.buffers };
   }
 
   #openPorts(config: Config): Ports | null {
@@ -248,6 +268,7 @@ export class Supervisor {
       isDraining: () => this.#draining,
       components: () => this.#components(),
       targets: () => this.#targetReports(),
+      certificates: () => this.#certificates.infos,
       config: () => ({
         path: this.#options.configPath,
         generation: this.#generation,
@@ -399,19 +420,27 @@ export class Supervisor {
     this.#overrides.weigh(targets);
     const shared = new SharedBlocks(sharedNeeds(config), this.#shared);
     const newPorts = portsDiffer(config, old) ? this.#openPorts(config) : this.#ports;
+    let certificates: LoadedCertificates | null;
+    let upstreamTls: UpstreamTls;
     const loggingChanged = JSON.stringify(config.logging) !== JSON.stringify(old.logging);
     try {
       if (loggingChanged && config.logging.enabled) await this.#applyLogging(config);
-      await this.#threads.change(this.#spec(config, this.#generation + 1, targets, shared));
+      certificates = await loadCertificates(config.tls);
+      upstreamTls = readUpstreamTls(config.httpClient);
+      const spec = this.#spec(config, this.#generation + 1, targets, shared);
+      await this.#threads.change(spec, certificates?.keys ?? null);
     } catch (fault) {
       this.#overrides.weigh(this.#slots.assign(old.targets.targets));
+      this.#slots.rotations(targetGroups(old));
       if (newPorts !== this.#ports) await this.#closePorts(newPorts);
       if (loggingChanged) await this.#applyLogging(old);
       throw fault;
     }
     this.#generation++;
     this.#config = config;
+    this.#slots.rotations(targetGroups(config));
     this.#shared = shared;
+    this.#certificates.use(config.tls, certificates);
     this.#targets = targets;
     this.#overrides.apply(targets);
     if (loggingChanged && !config.logging.enabled) await this.#stopLogging(config);
@@ -419,6 +448,7 @@ export class Supervisor {
       this.#closePorts(this.#ports);
       this.#ports = newPorts;
     }
+    if (!isDeepStrictEqual(config.httpClient, old.httpClient)) this.#health.useTls(upstreamTls);
     this.#health.apply(targets, config.targets.healthCheck);
     this.#recovery.apply(targets, config.targets);
     this.#metrics.setBuckets(config.monitoring.histogramBucketsMs);
@@ -452,6 +482,7 @@ export class Supervisor {
     await this.#reloading;
     await this.#health.stop();
     this.#recovery.stop();
+    await this.#certificates.close();
     await this.#threads.drain(this.#config.server.shutdownTimeoutMs);
     await this.#writer?.close();
     this.#overrides.close();
@@ -467,9 +498,16 @@ function portsDiffer(a: Config, b: Config): boolean {
     a.monitoring.healthCheckPort !== b.monitoring.healthCheckPort;
 }
 
+/** Where clients reach the proxy. */
+function clientUrls({ server, tls }: Config): string[] {
+  const plain = tls.plainHttp ? [urlOf(server.bind)] : [];
+  const { hostname } = server.bind;
+  return tls.enabled ? [...plain, urlOf({ hostname, port: tls.port }, "https")] : plain;
+}
+
 /** `http://host:port` with IPv6 in brackets. */
-export function urlOf({ hostname, port }: SocketAddress): string {
-  return `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
+export function urlOf({ hostname, port }: SocketAddress, scheme = "http"): string {
+  return `${scheme}://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
 }
 
 function messageOf(fault: unknown): string {

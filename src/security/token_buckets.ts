@@ -105,15 +105,18 @@ export class TokenBuckets {
 
   /** Takes a token. @returns 0 if there was one, else the milliseconds until there will be one, above 0 */
   take(key: string): number {
-    return this.#visit(key, true);
+    return this.#visit(key, true, 0);
   }
 
-  /** What `take` would return now. Takes nothing. */
-  peek(key: string): number {
-    return this.#visit(key, false);
+  /**
+   * What `take` would return now. Takes nothing.
+   * @param taken tokens that would have been taken before
+   */
+  peek(key: string, taken = 0): number {
+    return this.#visit(key, false, taken);
   }
 
-  #visit(key: string, takes: boolean): number {
+  #visit(key: string, takes: boolean, taken: number): number {
     const hash = this.#hash;
     hash.digest(key);
     const { low, high } = hash;
@@ -137,7 +140,7 @@ export class TokenBuckets {
     }
     let full = found ? floats[fullAt + way] : now;
     if (full < now || full > now + this.#capacity + CLOCK_SLACK_TICKS) full = now;
-    const next = full + this.#interval;
+    const next = full + (taken + 1) * this.#interval;
     const short = next - now - this.#capacity;
     if (takes && short <= 0) {
       floats[fullAt + way] = next;

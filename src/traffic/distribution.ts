@@ -9,17 +9,29 @@ const EXACT = 2 << STEP_BITS;
 export class Distribution {
   #counts = new Uint32Array(EXACT);
   #total = 0;
-
-  addMs(durationMs: number): void {
-    this.addMicroseconds(Math.round(durationMs * 1000));
-  }
+  /** Nothing is counted above it. */
+  #highest = -1;
 
   /** `durationUs` is a whole number; what is below 0 counts as 0. */
   addMicroseconds(durationUs: number): void {
     const index = indexOf(durationUs);
-    if (index >= this.#counts.length) this.#growTo(index);
+    if (index > this.#highest) this.#reach(index);
     this.#counts[index]++;
     this.#total++;
+  }
+
+  /** How often each duration was added, for `addCounts` of another one. */
+  get counts(): Uint32Array {
+    return this.#counts.subarray(0, this.#highest + 1);
+  }
+
+  /** Adds what another one has counted. */
+  addCounts(counts: Uint32Array): void {
+    if (counts.length - 1 > this.#highest) this.#reach(counts.length - 1);
+    for (let index = 0; index < counts.length; index++) {
+      this.#counts[index] += counts[index];
+      this.#total += counts[index];
+    }
   }
 
   /**
@@ -34,7 +46,9 @@ export class Distribution {
     return middleOf(index) / 1000;
   }
 
-  #growTo(index: number): void {
+  #reach(index: number): void {
+    this.#highest = index;
+    if (index < this.#counts.length) return;
     const grown = new Uint32Array((index | 0xff) + 1);
     grown.set(this.#counts);
     this.#counts = grown;
@@ -43,9 +57,12 @@ export class Distribution {
 
 function indexOf(durationUs: number): number {
   if (durationUs < EXACT) return Math.max(durationUs, 0);
-  // 31 - clz32 is log2 of a 32-bit integer and costs a tenth of Math.log2; 2^31 µs are 36 minutes.
-  const exponent = durationUs < 0x7fff_ffff ? 31 - Math.clz32(durationUs) : Math.floor(Math.log2(durationUs));
-  const shift = exponent - STEP_BITS;
+  // Integers of 32 bits, which are 36 minutes, take a tenth of what powers and logarithms do.
+  if (durationUs <= 0x7fff_ffff) {
+    const shift = 31 - Math.clz32(durationUs) - STEP_BITS;
+    return (shift << STEP_BITS) + (durationUs >> shift);
+  }
+  const shift = Math.floor(Math.log2(durationUs)) - STEP_BITS;
   return (shift << STEP_BITS) + Math.floor(durationUs / 2 ** shift);
 }
 

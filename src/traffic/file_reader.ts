@@ -3,24 +3,19 @@
 import { DAY_MS, utcDay } from "./clock.ts";
 import { partsBackward, partsForward } from "./file_lines.ts";
 import { listLogFiles, type LogFile, statOrNull } from "./file_names.ts";
-import { eachFigure, matchingRows } from "./file_scan.ts";
+import { matchingRows } from "./file_scan.ts";
+import { addFileParts, type FileStatsJob, isOlder, PART_BYTES, partsOf } from "./file_stats.ts";
 import type { TrafficFilter } from "./filter.ts";
 import { pause } from "./poll.ts";
-import type { StatsGroup, StatsKey, TrafficReader } from "./reader.ts";
-import { decodeLine, type TrafficRow } from "./record.ts";
+import type { Helpers, StatsGroup, StatsKey, TrafficReader } from "./reader.ts";
+import type { TrafficRow } from "./record.ts";
+import { shareStats } from "./shared_stats.ts";
 import { reasonOf, TrafficOpenError } from "./sink.ts";
-import { StatsGroups } from "./stats_groups.ts";
 
 const POLL_MS = 250;
 
 /** Up to so many records are held to put them in the order of their times; more come as they were written. */
 const MOST_SORTED = 10_000;
-
-/**
- * Lines are written when requests end, in batches. A part of a file is older than a time if its first record
- * ended this long before it.
- */
-const WRITE_DELAY_MS = 60_000;
 
 /** How far a file has been followed. */
 interface ReadTo {
@@ -30,10 +25,14 @@ interface ReadTo {
 
 export class FileReader implements TrafficReader {
   readonly #directory: string;
+  readonly #helpers: Helpers | null;
+  readonly #partBytes: number;
 
   /** Throws `TrafficOpenError`. */
-  constructor(directory: string) {
+  constructor(directory: string, helpers: Helpers | null = null, partBytes = PART_BYTES) {
     this.#directory = directory;
+    this.#helpers = helpers;
+    this.#partBytes = partBytes;
     this.#list();
   }
 
@@ -61,14 +60,17 @@ export class FileReader implements TrafficReader {
   }
 
   stats(filter: TrafficFilter, by: StatsKey | null): Promise<StatsGroup[]> {
-    const groups = new StatsGroups();
-    for (const file of this.#files(filter)) {
-      for (const part of partsBackward(file.path)) {
-        eachFigure(part, filter, by, (...figures) => groups.add(...figures));
-        if (isOlder(part, filter.sinceMs)) break;
-      }
-    }
-    return Promise.resolve(groups.result());
+    const files = this.#files(filter).flatMap(({ path }) => {
+      const there = statOrNull(path);
+      return there === null ? [] : [{ path, size: there.size }];
+    });
+    const job: FileStatsJob = {
+      kind: "files",
+      filter,
+      by,
+      parts: partsOf(files, filter.sinceMs, this.#partBytes),
+    };
+    return shareStats(job, this.#helpers, (queue, to) => addFileParts(job, queue, to));
   }
 
   tail(filter: TrafficFilter, signal: AbortSignal): Promise<AsyncIterable<TrafficRow>> {
@@ -107,7 +109,7 @@ export class FileReader implements TrafficReader {
     for (const file of this.#files(filter)) {
       for (const part of partsBackward(file.path)) {
         yield matchingRows(part, filter).reverse();
-        if (isOlder(part, filter.sinceMs)) break;
+        if (isOlder(part.slice(0, part.indexOf("\n")), filter.sinceMs)) break;
       }
     }
   }
@@ -138,13 +140,6 @@ export class FileReader implements TrafficReader {
 }
 
 const LAST_TIME_MS = Date.parse("9999-12-31T00:00:00Z");
-
-/** Whether everything written before this part is from before the time. */
-function isOlder(part: string, sinceMs: number | null): boolean {
-  if (sinceMs === null) return false;
-  const row = decodeLine(part.slice(0, part.indexOf("\n")));
-  return row !== null && Date.parse(row.timestamp) + row.duration_ms + WRITE_DELAY_MS < sinceMs;
-}
 
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;

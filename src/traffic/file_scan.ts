@@ -4,11 +4,13 @@
  */
 
 import { isoTime, matches, type TrafficFilter } from "./filter.ts";
-import { decodeLine, isError, type TrafficRow } from "./record.ts";
+import { LINE_HEAD, LineFigures } from "./line_figures.ts";
 import type { StatsKey } from "./reader.ts";
+import { decodeLine, isError, type TrafficRow } from "./record.ts";
+import type { StatsGroups } from "./stats_groups.ts";
 
 /** Texts that every matching line has, the rarest kind first. Quotes in values are escaped, so none is ambiguous. */
-export function needlesOf(filter: TrafficFilter): string[] {
+function needlesOf(filter: TrafficFilter): string[] {
   const needles: string[] = [];
   const add = (name: string, value: string | null) => {
     if (value !== null) needles.push(`"${name}":${JSON.stringify(value)},`);
@@ -18,11 +20,6 @@ export function needlesOf(filter: TrafficFilter): string[] {
   add("host", filter.host);
   add("target", filter.target);
   if (filter.pathPrefix !== null) needles.push(`"path":${JSON.stringify(filter.pathPrefix).slice(0, -1)}`);
-  if (filter.status !== null) {
-    const { from, to } = filter.status;
-    if (from === to) needles.push(`"status_code":${from},`);
-    else if (from % 100 === 0 && to === from + 99) needles.push(`"status_code":${from / 100}`);
-  }
   return needles;
 }
 
@@ -42,7 +39,6 @@ function eachCandidate(
     const end = text.indexOf("\n", found);
     position = end + 1;
     if ((since !== "" || until !== "") && !isWithin(text, start, since, until)) continue;
-    if (filter.minDurationMs !== null && durationOf(text, start, end) < filter.minDurationMs) continue;
     if (others.length > 0) {
       const line = text.slice(start, end);
       if (!others.every((needle) => line.includes(needle))) continue;
@@ -60,36 +56,40 @@ function isWithin(text: string, start: number, since: string, until: string): bo
   return timestamp >= since && (until === "" || timestamp < until);
 }
 
-const DURATION = '"duration_ms":';
-
-/** Infinity where the line has none, so that it is parsed to find out. */
-function durationOf(text: string, start: number, end: number): number {
-  const at = text.indexOf(DURATION, start) + DURATION.length;
-  return at < DURATION.length || at >= end ? Infinity : Number(text.slice(at, text.indexOf(",", at)));
+/** Whether the conditions on numbers hold, which are no needles because a range has many spellings. */
+function figuresMatch({ status, minDurationMs }: TrafficFilter, figures: LineFigures): boolean {
+  return (status === null || (figures.statusCode >= status.from && figures.statusCode <= status.to)) &&
+    (minDurationMs === null || figures.durationUs / 1000 >= minDurationMs);
 }
 
 /** The matching records of whole lines, in the lines' order. */
 export function matchingRows(text: string, filter: TrafficFilter): TrafficRow[] {
   const rows: TrafficRow[] = [];
+  const figures = new LineFigures();
+  const asksForFigures = filter.status !== null || filter.minDurationMs !== null;
   eachCandidate(text, filter, (start, end) => {
+    if (asksForFigures && figures.read(text, start, end) && !figuresMatch(filter, figures)) return;
     const row = decodeLine(text.slice(start, end));
     if (row !== null && matches(filter, row)) rows.push(row);
   });
   return rows;
 }
 
-/** Receives what statistics need of one record. */
-export type AddRecord = (key: string, isError: boolean, bytes: number, durationMs: number) => void;
-
-/** Calls back with the figures of every matching record. */
-export function eachFigure(text: string, filter: TrafficFilter, by: StatsKey | null, add: AddRecord): void {
-  const { sinceMs: _since, untilMs: _until, ...rest } = filter;
-  const isTimeOnly = Object.values(rest).every((condition) => condition === null);
+/** Adds the figures of every matching record to the groups. */
+export function addFigures(text: string, filter: TrafficFilter, by: StatsKey | null, to: StatsGroups): void {
+  const figures = new LineFigures();
   eachCandidate(text, filter, (start, end) => {
-    if (isTimeOnly && addAsText(text, start, end, by, add)) return;
+    if (figures.read(text, start, end)) {
+      const key = keyInText(text, start, end, by, figures);
+      if (key !== null) {
+        if (figuresMatch(filter, figures)) to.add(key, figures.isError, figures.bytes, figures.durationUs);
+        return;
+      }
+    }
     const row = decodeLine(text.slice(start, end));
     if (row === null || !matches(filter, row)) return;
-    add(keyOf(row, by), isError(row), row.request_size + row.response_size, row.duration_ms);
+    const durationUs = Math.round(row.duration_ms * 1000);
+    to.add(keyOf(row, by), isError(row), row.request_size + row.response_size, durationUs);
   });
 }
 
@@ -108,44 +108,26 @@ function keyOf(row: TrafficRow, by: StatsKey | null): string {
   }
 }
 
-/**
- * Takes the figures from the line's text, in the order of `encodeRecord`; false where the line is not of that
- * form. Half the time of parsing it.
- */
-function addAsText(text: string, start: number, end: number, by: StatsKey | null, add: AddRecord): boolean {
-  let at = start;
-  /** The text between the name and the next comma or brace; a value that is a text may not be asked for. */
-  const valueAfter = (name: string): string | null => {
-    const found = text.indexOf(name, at);
-    if (found === -1 || found >= end) return null;
-    const from = found + name.length;
-    at = text.indexOf(",", from);
-    return at === -1 || at > end ? null : text.slice(from, at);
-  };
-  let key = "";
-  if (by === "minute") {
-    at = text.indexOf(TIMESTAMP, at) + TIMESTAMP.length;
-    key = text.slice(at, at + 16);
-  } else if (by === "host") {
-    const host = textAfter(text, '"host":', at, end);
-    if (host === null) return false;
-    key = host;
-  } else if (by === "target") {
-    const target = textAfter(text, '"target":', at, end);
-    if (target === null) return false;
-    key = target;
+/** The same from the line's text; null where the line has to be parsed for it. */
+function keyInText(
+  text: string,
+  start: number,
+  end: number,
+  by: StatsKey | null,
+  figures: LineFigures,
+): string | null {
+  switch (by) {
+    case null:
+      return "";
+    case "host":
+      return textAfter(text, '"host":', start + LINE_HEAD, end);
+    case "target":
+      return textAfter(text, '"target":', start + LINE_HEAD, end);
+    case "status":
+      return String(figures.statusCode);
+    case "minute":
+      return textAfter(text, '"timestamp":', start, end)?.slice(0, 16) ?? null;
   }
-  const status = valueAfter('"status_code":');
-  const durationMs = Number(valueAfter('"duration_ms":') ?? NaN);
-  const requestSize = Number(valueAfter('"request_size":') ?? NaN);
-  const responseSize = Number(valueAfter('"response_size":') ?? NaN);
-  const error = text.indexOf('"error_message":', at);
-  if (status === null || error === -1 || error >= end) return false;
-  const bytes = requestSize + responseSize;
-  if (Number.isNaN(durationMs + bytes)) return false;
-  const isError = Number(status) >= 500 || !text.startsWith("null", error + '"error_message":'.length);
-  add(by === "status" ? status : key, isError, bytes, durationMs);
-  return true;
 }
 
 /** A text value as it is, "" for null; null where it has escapes and must be parsed. */

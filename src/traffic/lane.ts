@@ -101,7 +101,10 @@ export class SinkLane {
   async close(timeoutMs: number): Promise<void> {
     this.#closing = true;
     this.#cancelRetry();
-    if (this.#state === "away") this.#retrying = this.#retry();
+    // After an attempt that is under way: two at once would take the sink from each other.
+    this.#retrying = this.#retrying.then(async () => {
+      if (this.#state === "away" && !this.#abandoned) await this.#retry();
+    });
     let cancelTimeout = () => {};
     const timeout = new Promise<void>((resolve) => {
       cancelTimeout = this.#context.clock.after(timeoutMs, resolve);
@@ -130,17 +133,17 @@ export class SinkLane {
   }
 
   async #drainAll(): Promise<void> {
-    let going = true;
-    while (going && !this.#abandoned && this.#state !== "away") {
-      going = this.#state === "direct" ? await this.#writeQueued() : await this.#replay();
+    // Nothing may come between the last look at the queue and the end: it would find the lane busy, and wait for ever.
+    while (!this.#abandoned && this.#state !== "away") {
+      if (this.#state === "replaying") await this.#replay();
+      else if (this.#queue.length > 0) await this.#writeQueued();
+      else break;
     }
     this.#isDraining = false;
   }
 
-  /** Writes what is queued; false if there was nothing. */
-  async #writeQueued(): Promise<boolean> {
+  async #writeQueued(): Promise<void> {
     const items = this.#takeQueued();
-    if (items.length === 0) return false;
     this.#inFlight = items;
     const cancelSlow = this.#watchForSlowness();
     const batch = SinkBatch.join(items.map((item) => item.batch));
@@ -154,29 +157,26 @@ export class SinkLane {
       for (const item of items) item.release();
     }
     if (written < batch.count) this.#goAway();
-    return true;
   }
 
-  /** Writes the oldest part of the backlog. */
-  async #replay(): Promise<boolean> {
-    const batch = this.#peek();
+  /** Writes the oldest part of the backlog; without one, the lane is direct from now on. */
+  async #replay(): Promise<void> {
+    let batch: SinkBatch | null;
+    try {
+      batch = this.#backlog.peek();
+    } catch (error) {
+      // Newer records must not pass by those that cannot be read now.
+      this.#countFailure(error);
+      this.#goAway();
+      return;
+    }
     if (batch === null) {
       this.#state = "direct";
-      return true;
+      return;
     }
     const written = await this.#attempt(batch);
     this.#backlog.advance(written);
     if (written < batch.count) this.#goAway();
-    return true;
-  }
-
-  #peek(): SinkBatch | null {
-    try {
-      return this.#backlog.peek();
-    } catch (error) {
-      this.#say("error", "cannot read the traffic log's backlog", { reason: reasonOf(error) });
-      return null;
-    }
   }
 
   /** Writes the batch and returns how many of its records are kept now. */

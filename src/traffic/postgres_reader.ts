@@ -7,6 +7,7 @@ import { maskDatabaseUrl } from "./database_url.ts";
 import type { TrafficFilter } from "./filter.ts";
 import { pause } from "./poll.ts";
 import { codeOf, connect, type ConnectOptions, safeReason } from "./postgres_schema.ts";
+import { postgresStats } from "./postgres_stats.ts";
 import type { StatsGroup, StatsKey, TrafficReader } from "./reader.ts";
 import type { TrafficRow } from "./record.ts";
 import { TrafficOpenError } from "./sink.ts";
@@ -25,28 +26,26 @@ const COLUMN_LIST = COLUMNS.map(([name, type]) => {
   return type === "bigint" ? `${name}::float8` : name;
 }).join(", ");
 
-const KEY_SQL: Record<StatsKey, string> = {
-  host: "host",
-  target: "coalesce(target, '')",
-  status: "status_code::text",
-  minute: `to_char(logs.timestamp AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI')`,
-};
-
 export class PostgresReader implements TrafficReader {
   readonly #sql: Sql;
   readonly #url: string;
+  readonly #connections: number;
 
-  private constructor(sql: Sql, url: string) {
+  private constructor(sql: Sql, url: string, connections: number) {
     this.#sql = sql;
     this.#url = url;
+    this.#connections = connections;
   }
 
-  /** Throws `TrafficOpenError` where there is no server, or no traffic log in its database. */
-  static async open(options: ConnectOptions): Promise<PostgresReader> {
-    const reader = new PostgresReader(await connect({ ...options, maxConnections: 1 }), options.url);
+  /**
+   * Throws `TrafficOpenError` where there is no server, or no traffic log in its database.
+   * @param helpers connections that statistics may take beside the first one
+   */
+  static async open(options: ConnectOptions, helpers = 0): Promise<PostgresReader> {
+    const maxConnections = Math.min(1 + helpers, options.maxConnections);
+    const sql = await connect({ ...options, maxConnections });
+    const reader = new PostgresReader(sql, options.url, maxConnections);
     try {
-      // Statistics sort every duration: in memory where they fit, a temporary file is half as fast.
-      await reader.#sql`SET work_mem = '64MB'`;
       await reader.#sql`SELECT 1 FROM traffic_logs LIMIT 0`;
       return reader;
     } catch (error) {
@@ -72,20 +71,8 @@ export class PostgresReader implements TrafficReader {
   }
 
   async stats(filter: TrafficFilter, by: StatsKey | null): Promise<StatsGroup[]> {
-    const { sql, values } = conditionsOf(filter, parameter);
     try {
-      const rows = await this.#sql.unsafe(
-        `SELECT ${by === null ? "''" : KEY_SQL[by]} AS key, count(*)::float8 AS requests,
-           (count(*) FILTER (WHERE status_code >= 500 OR error_message IS NOT NULL))::float8 AS errors,
-           sum(request_size + response_size)::float8 AS bytes,
-           percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY duration_ms) AS percentiles
-         FROM traffic_logs AS logs WHERE ${sql} GROUP BY 1`,
-        values,
-      );
-      return rows.map(({ key, requests, errors, bytes, percentiles: [p50Ms, p95Ms, p99Ms] }) => ({
-        ...{ key, requests, errors, bytes },
-        ...{ p50Ms, p95Ms, p99Ms },
-      }));
+      return await postgresStats(this.#sql, this.#connections, filter, by);
     } catch (error) {
       throw this.#explain(error);
     }

@@ -34,5 +34,13 @@ export interface TrafficReader {
   close(): Promise<void>;
 }
 
+/** What statistics may use beside the thread that asks. */
+export interface Helpers {
+  /** Threads, or connections to the database, beside the first one. */
+  count: number;
+  /** Module of such a thread: it answers a `HelperOrder` by `help`. */
+  module: URL;
+}
+
 /** Where to read: databases answer faster, so they are asked where there is a choice. */
 export type TrafficSource = "file" | "database";

@@ -159,7 +159,19 @@ export class Spool implements Backlog {
     this.#replayed = 0;
     this.#shown = new Uint8Array();
     if (this.#segments.length === 0) this.close();
-    if (oldest !== undefined && isThere(oldest.path)) Deno.removeSync(oldest.path);
+    if (oldest !== undefined) this.#remove(oldest.path);
+  }
+
+  /** A segment that cannot be removed comes again after the next start, which does no harm. */
+  #remove(path: string): void {
+    try {
+      if (isThere(path)) Deno.removeSync(path);
+    } catch (error) {
+      this.#options.log("error", "cannot remove a part of the traffic log's spool that the database has", {
+        file: path,
+        reason: reasonOf(error),
+      });
+    }
   }
 }
 

@@ -1,4 +1,4 @@
-/** Figures gathered record by record, for logs that cannot do it themselves. */
+/** Figures gathered record by record, the same way for every kind of log. */
 
 import { Distribution } from "./distribution.ts";
 import type { StatsGroup } from "./reader.ts";
@@ -14,26 +14,52 @@ interface Gathered {
   durations: Distribution;
 }
 
+/** A group on its way from one thread to another. */
+export interface GroupCounts {
+  key: string;
+  requests: number;
+  errors: number;
+  bytes: number;
+  durations: Uint32Array;
+}
+
 export class StatsGroups {
   readonly #groups = new Map<string, Gathered>();
 
   /** The group to add to. */
   of(key: string): Gathered {
-    let group = this.#groups.get(key);
-    if (group === undefined) {
-      if (this.#groups.size >= MOST_GROUPS && key !== OTHER) return this.of(OTHER);
-      group = { requests: 0, errors: 0, bytes: 0, durations: new Distribution() };
-      this.#groups.set(key, group);
-    }
-    return group;
+    const group = this.#groups.get(key);
+    if (group !== undefined) return group;
+    if (this.#groups.size >= MOST_GROUPS && key !== OTHER) return this.of(OTHER);
+    const made = { requests: 0, errors: 0, bytes: 0, durations: new Distribution() };
+    // A copy: the key may be a slice that keeps a mebibyte of the log in memory.
+    this.#groups.set(structuredClone(key), made);
+    return made;
   }
 
-  add(key: string, isError: boolean, bytes: number, durationMs: number): void {
+  /** @param durationUs a whole number of microseconds */
+  add(key: string, isError: boolean, bytes: number, durationUs: number): void {
     const group = this.of(key);
     group.requests++;
     if (isError) group.errors++;
     group.bytes += bytes;
-    group.durations.addMs(durationMs);
+    group.durations.addMicroseconds(durationUs);
+  }
+
+  /** Everything gathered, for `merge` in another thread. */
+  counts(): GroupCounts[] {
+    return [...this.#groups].map(([key, group]) => ({ ...group, key, durations: group.durations.counts }));
+  }
+
+  /** Adds what another thread has gathered. */
+  merge(others: GroupCounts[]): void {
+    for (const other of others) {
+      const group = this.of(other.key);
+      group.requests += other.requests;
+      group.errors += other.errors;
+      group.bytes += other.bytes;
+      group.durations.addCounts(other.durations);
+    }
   }
 
   result(): StatsGroup[] {

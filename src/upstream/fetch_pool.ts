@@ -28,12 +28,15 @@ export interface FetchPoolOptions {
   poolIdleTimeoutMs: number;
   /** PEM certificates trusted beside the system's. */
   caCerts?: string[];
+  /** PEM certificate and key shown to targets that ask for one. */
+  clientPair?: { cert: string; key: string } | null;
 }
 
 /** A body that is declared at most so long is read whole: a stream around it costs more than all the rest. */
 const WHOLE_BYTES = 65536;
 
 export class FetchPool implements Transport {
+  readonly readsBodyEarly = true;
   readonly #client: Deno.HttpClient;
   #inFlight = 0;
   #closing = false;
@@ -44,6 +47,7 @@ export class FetchPool implements Transport {
       poolMaxIdlePerHost: options.poolMaxIdlePerHost,
       poolIdleTimeout: options.poolIdleTimeoutMs,
       caCerts: options.caCerts,
+      ...options.clientPair,
     });
   }
 
@@ -73,6 +77,8 @@ class FetchExchange {
    */
   held: Response | null = null;
   #ended = false;
+  /** Why the client's body broke off; `fetch` tells of it as of a fault of the upstream. */
+  #bodyFault: UpstreamError | null = null;
 
   constructor(readonly request: UpstreamRequest, readonly onEnd: () => void) {}
 
@@ -88,7 +94,7 @@ class FetchExchange {
         client,
         method: request.method,
         headers: requestHeaders(request),
-        body: requestBody(request),
+        body: requestBody(request, (fault) => this.#bodyFault = fault),
         redirect: "manual",
         signal: this.#controller.signal,
       });
@@ -96,7 +102,7 @@ class FetchExchange {
       return await this.#answered(response);
     } catch (fault) {
       this.#end();
-      throw explain(fault, request);
+      throw this.#bodyFault ?? explain(fault, request);
     }
   }
 
@@ -231,9 +237,12 @@ function withoutDecodedCodings(acceptEncoding: string): string {
 }
 
 /** The client's body behind a stream of our own, which `fetch` never sends twice. */
-function requestBody(request: UpstreamRequest): ReadableStream<Uint8Array<ArrayBuffer>> | SizedBody | null {
+function requestBody(
+  request: UpstreamRequest,
+  onFault: (fault: UpstreamError) => void,
+): ReadableStream<Uint8Array<ArrayBuffer>> | SizedBody | null {
   if (request.body === null || request.bodyLength === 0) return null;
-  const stream = relayRequestBody(request, request.body);
+  const stream = relayRequestBody(request, request.body, onFault);
   return request.bodyLength === null ? stream : new SizedBody(stream, request.bodyLength);
 }
 
@@ -255,11 +264,23 @@ class SizedBody extends Blob {
 function relayRequestBody(
   request: UpstreamRequest,
   body: ReadableStream<Uint8Array>,
+  onFault: (fault: UpstreamError) => void,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
   const reader = body.getReader();
   return new ReadableStream<Uint8Array<ArrayBuffer>>({
     async pull(controller) {
-      const { done, value } = await reader.read();
+      request.observer.requestWaiting?.(true);
+      let result: ReadableStreamReadResult<Uint8Array>;
+      try {
+        result = await reader.read();
+      } catch (cause) {
+        const fault = new UpstreamError("client_gone", "the request body broke off", true, false, { cause });
+        onFault(fault);
+        throw fault;
+      } finally {
+        request.observer.requestWaiting?.(false);
+      }
+      const { done, value } = result;
       if (done) {
         controller.close();
       } else {

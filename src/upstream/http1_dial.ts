@@ -21,8 +21,12 @@ export function describeTarget({ name, hostname, port }: TargetConfig): string {
 /**
  * Dials by the system's resolver and tries the addresses of a name in turn, as `Deno.connect` does.
  * @param caCerts PEM certificates that are trusted beside the built-in ones
+ * @param clientPair PEM certificate and key shown to targets that ask for one
  */
-export function createDial(caCerts: string[] = []): Dial {
+export function createDial(
+  caCerts: string[] = [],
+  clientPair: { cert: string; key: string } | null = null,
+): Dial {
   return async (target, signal) => {
     const { hostname, port } = target;
     let conn: Deno.TcpConn | Deno.TlsConn;
@@ -30,7 +34,7 @@ export function createDial(caCerts: string[] = []): Dial {
       // Deno 2.6 never lets go of a signal whose name did not resolve. Without one the attempt goes on until
       // the system gives it up, and what comes of it is closed then.
       conn = target.protocol === "https"
-        ? await Deno.connectTls({ hostname, port, caCerts, alpnProtocols: ["http/1.1"] })
+        ? await Deno.connectTls({ hostname, port, caCerts, alpnProtocols: ["http/1.1"], ...clientPair })
         : await Deno.connect({ hostname, port, signal: isIP(hostname) === 0 ? undefined : signal });
     } catch (cause) {
       throw failed("connect_refused", "cannot connect to", target, cause);

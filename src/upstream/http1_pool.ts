@@ -34,6 +34,8 @@ export interface Http1PoolOptions {
   poolIdleTimeoutMs: number;
   /** PEM certificates that are trusted beside the built-in ones. */
   caCerts?: string[];
+  /** PEM certificate and key shown to targets that ask for one. */
+  clientPair?: { cert: string; key: string } | null;
   /** How connections are opened; by default over the network. */
   dial?: Dial;
 }
@@ -133,6 +135,7 @@ class Origin implements ConnectionOwner {
  * Idle connections keep the program running until they expire or `close` is called.
  */
 export class Http1Pool implements Transport {
+  readonly readsBodyEarly = false;
   /** The time as of the last sweep, or of the first request after a pause. */
   nowMs = performance.now();
   /**
@@ -152,7 +155,7 @@ export class Http1Pool implements Transport {
 
   constructor(options: Http1PoolOptions) {
     this.#options = options;
-    this.#dial = options.dial ?? createDial(options.caCerts);
+    this.#dial = options.dial ?? createDial(options.caCerts, options.clientPair);
   }
 
   /**
@@ -248,18 +251,7 @@ export class Http1Pool implements Transport {
     }
     const waiting: Waiting = { exchange, encoded, deadlineMs: this.#deadline(connectTimeoutMs), freshOnly };
     origin.waiting.add(waiting);
-    abort.onabort = (reason) =>
-      this.#giveUp(
-        origin,
-        waiting,
-        reason instanceof UpstreamError ? reason : new UpstreamError(
-          "client_gone",
-          `connecting to ${describeTarget(exchange.request.target)} was given up: ${reason.message}`,
-          false,
-          false,
-          { cause: reason },
-        ),
-      );
+    abort.onabort = (reason) => this.#giveUp(origin, waiting, unsent(reason, exchange.request));
     this.#dialAsNeeded(origin);
   }
 
@@ -396,4 +388,14 @@ export class Http1Pool implements Transport {
     for (const [name, origin] of this.#origins) if (origin.isEmpty) this.#origins.delete(name);
     if (this.#origins.size < before) this.#originByUrl.clear();
   }
+}
+
+/** Why a request was given up for which there was no connection yet. */
+function unsent(reason: Error, { target }: UpstreamRequest): UpstreamError {
+  const options = { cause: reason };
+  if (reason instanceof UpstreamError) {
+    return new UpstreamError(reason.code, reason.message, false, false, options);
+  }
+  const message = `connecting to ${describeTarget(target)} was given up: ${reason.message}`;
+  return new UpstreamError("client_gone", message, false, false, options);
 }

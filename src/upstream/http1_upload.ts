@@ -59,6 +59,7 @@ export class Upload {
     while (!this.stopped) {
       const reader = this.#reader ??= this.#body.getReader();
       this.waiting = true;
+      this.#request.observer.requestWaiting?.(true);
       let chunk: ReadableStreamReadResult<Uint8Array>;
       try {
         chunk = await reader.read();
@@ -66,6 +67,7 @@ export class Upload {
         throw this.#error("client_gone", "the request body broke off", cause);
       } finally {
         this.waiting = false;
+        this.#request.observer.requestWaiting?.(false);
       }
       if (this.stopped) return null;
       if (chunk.done) {

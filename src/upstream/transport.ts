@@ -47,6 +47,8 @@ export interface UpstreamRequest {
 }
 
 export interface BodyObserver {
+  /** The transport waits for more of the request's body, or has stopped waiting: a chunk came, or the end. */
+  requestWaiting?(waiting: boolean): void;
   /** Bytes of the request's body were taken from the client. */
   requestBytes(count: number): void;
   /** Bytes of a response body that is a stream were handed to its reader. */
@@ -71,6 +73,8 @@ export interface UpstreamResponse {
 }
 
 export interface Transport {
+  /** Whether the body of a request is read before there is a connection to send it on. */
+  readonly readsBodyEarly: boolean;
   /**
    * Sends one request and resolves with the answer's header, its body perhaps still arriving.
    * @throws UpstreamError for everything that can go wrong before that

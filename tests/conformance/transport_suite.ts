@@ -166,6 +166,33 @@ const CASES: Record<string, (context: Context) => Promise<void>> = {
     assert.deepEqual([response.status, await textOf(response), counted], [200, "", length]);
   },
 
+  async "the observer is told of each wait for the client, and of its end"({ transport, upstream }) {
+    const { target } = upstream(async (side) => {
+      await side.readHead();
+      await side.readBytes(10);
+      await side.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+      await side.closed();
+    });
+    const events: (boolean | number)[] = [];
+    const response = await transport.send(
+      requestTo(target, {
+        method: "POST",
+        body: streamOf("hello", "world"),
+        bodyLength: 10,
+        observer: {
+          requestWaiting: (waiting) => events.push(waiting),
+          requestBytes: (count) => events.push(count),
+          responseBytes() {},
+          responseEnded() {},
+        },
+      }),
+    );
+    await textOf(response);
+    assert.deepEqual(events.slice(0, 6), [true, false, 5, true, false, 5]);
+    // A transport that goes by the length need not look for the end.
+    assert.deepEqual(events.slice(6), events.length > 6 ? [true, false] : []);
+  },
+
   async "a client that breaks off in its body breaks the request off"({ transport, upstream }) {
     const seen = Promise.withResolvers<string | null>();
     const { target } = upstream(async (side) => {

@@ -12,7 +12,7 @@ const TOKENS = {
   editor: "editor-token-0123456789abcdef",
   admin: "admin-token-0123456789abcdef",
 };
-const VIEWS = ["overview", "targets", "traffic", "config", "plugins"];
+const VIEWS = ["overview", "targets", "traffic", "explain", "config", "plugins"];
 
 /** Requests one after the other, paced, until disposed. */
 class Requests implements AsyncDisposable {
@@ -297,6 +297,42 @@ consoleTest(
     await page.getByRole("button", { name: "Slowest of the last minute" }).click();
     await page.locator("select[name=order]").waitFor();
     await eventually("the search is in the address", () => page.url().includes("order=slowest"));
+  },
+);
+
+consoleTest(
+  "explain says where a request would go, step by step, also for one that is recorded",
+  "viewer",
+  async ({ page, dispa, go, upstreams: [a, b] }) => {
+    await go("explain");
+    await page.getByLabel("Host", { exact: true }).fill("example.com");
+    await page.getByLabel("Path and query").fill("/a%20b?q=1");
+    await page.getByLabel("Headers, one a line").fill("x-mine: yes");
+    await page.getByRole("button", { name: "Explain" }).click();
+    await page.getByRole("status").getByText(/^Forwarded to t[01]$/).waitFor();
+    await page.getByRole("listitem").getByText('example.com is matched by "example.com"').waitFor();
+    const upstream = await page.locator("section", { hasText: "The request that the target gets" })
+      .locator("pre").innerText();
+    assert.match(upstream, /^GET http:\/\/127\.0\.0\.1:\d+\/a%20b\?q=1$/m);
+    assert.match(upstream, /^x-mine: yes$/m);
+    assert.deepEqual([a.requests.length, b.requests.length], [0, 0]);
+
+    await page.getByLabel("Host", { exact: true }).fill("other.org");
+    await page.getByRole("button", { name: "Explain" }).click();
+    await page.getByRole("status").getByText("Refused with 404 domain_not_found").waitFor();
+
+    await dispa.fetch("example.com", "/recorded", { headers: { "x-request-id": "asked-1" } });
+    await dispa.record("of the request", ({ path }) => path === "/recorded");
+    await go("traffic");
+    await page.getByRole("button", { name: "Search" }).first().click();
+    await page.getByLabel("Request ID").fill("asked-1");
+    await page.getByLabel("Request ID").press("Enter");
+    await page.getByText("Records: 1", { exact: true }).waitFor();
+    await page.getByRole("cell").getByRole("button").click();
+    await page.getByRole("dialog").getByRole("link", { name: "Explain it now" }).click();
+    await page.getByRole("status").getByText(/^Forwarded to t[01]$/).waitFor();
+    assert.match(page.url(), /#\/explain\?request_id=asked-1$/);
+    await page.getByText(/\/recorded$/m).first().waitFor();
   },
 );
 

@@ -31,6 +31,7 @@ Deno.test.afterAll(async () => {
   if (!NO_POSTGRES.ignore) await server.remove();
 });
 
+/** With files so small that they are rotated under every load. */
 function toml(upstream: CountingUpstream, type: string, url: string, more = ""): string {
   return `
 [domains]
@@ -44,6 +45,7 @@ url = "${upstream.url}"
 type = "${type}"
 [logging.file]
 directory = "./logs"
+max_file_size = 3_000_000
 [logging.database]
 url = "${url}"
 spool_directory = "./spool"

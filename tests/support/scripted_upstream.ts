@@ -71,6 +71,7 @@ export class ScriptedUpstream implements AsyncDisposable {
   readonly port: number;
   connections = 0;
   readonly sides: UpstreamSide[] = [];
+  #isClosed = false;
   readonly #listener: Deno.Listener;
   readonly #running: Promise<void>[] = [];
   readonly #serving: Promise<void>;
@@ -95,9 +96,10 @@ export class ScriptedUpstream implements AsyncDisposable {
     }
   }
 
-  /** Waits for all scripts: close the pool first, so that they see their connections end. */
+  /** Waits for all scripts, also when asked again: close the pool first, so that they see their connections end. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#listener.close();
+    if (!this.#isClosed) this.#listener.close();
+    this.#isClosed = true;
     await this.#serving;
     await Promise.all(this.#running);
   }

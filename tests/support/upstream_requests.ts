@@ -16,6 +16,7 @@ export function targetAt(port: number, more: Partial<TargetConfig> = {}): Target
     hostname: "127.0.0.1",
     port,
     basePath: "",
+    group: null,
     weight: 1,
     timeoutMs: null,
     maxConnections: null,

@@ -1,11 +1,14 @@
 /** The settings of every type of plugin. A new type has its line here and one in `plugins/registry.ts`. */
 import type * as z from "zod";
 import { blocklistSettings } from "./blocklist.ts";
+import { commandSettings } from "./command.ts";
 import { headerInjectorSettings } from "./header_injector.ts";
 import { headerOverrideSettings } from "./header_override.ts";
 import { hostRewriteSettings } from "./host_rewrite.ts";
 import { pathRewriteSettings } from "./path_rewrite.ts";
 import { rateLimiterSettings } from "./rate_limiter.ts";
+import { scriptSettings } from "./script.ts";
+import { wasmSettings } from "./wasm.ts";
 
 /** What `config` of a plugin may hold, by its `type`. */
 export const PLUGIN_SETTINGS = {
@@ -15,6 +18,9 @@ export const PLUGIN_SETTINGS = {
   pathrewrite: pathRewriteSettings,
   hostrewrite: hostRewriteSettings,
   ratelimiter: rateLimiterSettings,
+  command: commandSettings,
+  wasm: wasmSettings,
+  script: scriptSettings,
 } as const satisfies Readonly<Record<string, z.ZodType>>;
 
 export type PluginTypeName = keyof typeof PLUGIN_SETTINGS;
@@ -30,10 +36,7 @@ export const REQUEST_ONLY: ReadonlySet<string> = new Set<PluginTypeName>([
   "ratelimiter",
 ]);
 
-/** Types of a later version: their settings pass unchecked, running one is refused. */
-export const LATER_TYPES = ["command", "wasm", "script"] as const;
-
-/** The schema of a type's settings; null for a type that has none (yet). */
+/** The schema of a type's settings; null for what is no type. */
 export function settingsSchema(type: string): z.ZodType | null {
   const schemas: Readonly<Record<string, z.ZodType>> = PLUGIN_SETTINGS;
   return Object.hasOwn(schemas, type) ? schemas[type] : null;

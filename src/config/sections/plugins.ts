@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { choice, field, flag, list, parsedText, table } from "../fields.ts";
 import type { PluginsConfig } from "../model.ts";
-import { LATER_TYPES, PLUGIN_SETTINGS, type PluginTypeName, settingsSchema } from "../plugins/mod.ts";
+import { PLUGIN_SETTINGS, type PluginTypeName, settingsSchema } from "../plugins/mod.ts";
 import { parseName } from "../text_values.ts";
 
 const types = Object.keys(PLUGIN_SETTINGS) as [PluginTypeName, ...PluginTypeName[]];
@@ -10,13 +10,18 @@ const types = Object.keys(PLUGIN_SETTINGS) as [PluginTypeName, ...PluginTypeName
 export const pluginSchema = table({
   name: field(parsedText("a name in quotes", parseName), "Name of the plugin in logs and metrics; unique."),
   type: field(
-    choice(...types, ...LATER_TYPES),
+    choice(...types),
     "Which plugin it is.",
   ),
   enabled: field(flag().prefault(true), "Whether this plugin runs."),
   stage: field(
     choice("request", "response", "both").prefault("request"),
     "When it runs: on the request, on the response, or on both. Some types do nothing with responses.",
+  ),
+  scope: field(
+    choice("all", "routes").prefault("all"),
+    "Which requests it runs on: all of them, or only those of routing rules that name it in plugins_request or " +
+      "plugins_response.",
   ),
   error_strategy: field(
     choice("continue", "fail").prefault("continue"),
@@ -48,6 +53,7 @@ export function pluginsFromFile(file: z.output<typeof pluginsSchema>): PluginsCo
       type: plugin.type,
       enabled: plugin.enabled,
       stage: plugin.stage,
+      scope: plugin.scope,
       errorStrategy: plugin.error_strategy,
       config: plugin.config,
       settings: settingsSchema(plugin.type)?.parse(plugin.config) ?? null,
@@ -65,6 +71,7 @@ export function pluginsToFile(plugins: PluginsConfig): Record<string, unknown> {
       type: plugin.type,
       enabled: plugin.enabled,
       stage: plugin.stage,
+      scope: plugin.scope,
       error_strategy: plugin.errorStrategy,
       config: plugin.config,
     })),

@@ -19,11 +19,12 @@ export const serverSchema = table({
   ),
   keep_alive_timeout: field(
     seconds().prefault(60),
-    "Seconds after which an idle client connection is closed. Not enforced by this version.",
+    "Seconds after which a client connection without a request in flight is closed. On a connection that has " +
+      "served a request it is also the time for the whole header of the next one.",
   ),
   header_timeout: field(
     seconds().prefault(10),
-    "Seconds a client has to send a whole request header. Not enforced by this version.",
+    "Seconds a client has for the TLS handshake, and then for the whole header of its first request.",
   ),
   request_timeout: field(
     seconds().prefault(30),

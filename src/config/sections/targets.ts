@@ -35,6 +35,11 @@ const targetSchema = table({
       "before the request's path.",
     { aliases: ["address"] },
   ),
+  group: field(
+    parsedText("a name in quotes", parseName).optional(),
+    "Name that routing rules call this target by, together with all others of the same group.",
+    { defaultNote: "no group" },
+  ),
   weight: field(
     decimal(MIN_WEIGHT, MAX_WEIGHT).prefault(1),
     "Share of the traffic relative to the other targets, for load_balancing.type weighted; fractions are allowed.",
@@ -128,9 +133,10 @@ export { targetSchema };
 export function targetsFromFile(file: z.output<typeof targetsSchema>): TargetsConfig {
   const { health_check: check, load_balancing: balancing } = file;
   return {
-    targets: file.targets.map(({ name, url, weight, timeout, max_connections, backup }) => ({
+    targets: file.targets.map(({ name, url, group, weight, timeout, max_connections, backup }) => ({
       name,
       ...url,
+      group: group ?? null,
       weight,
       timeoutMs: timeout ?? null,
       maxConnections: max_connections ?? null,
@@ -177,6 +183,7 @@ export function targetsToFile(targets: TargetsConfig): z.input<typeof targetsSch
     targets: targets.targets.map((target) => ({
       name: target.name,
       url: target.url,
+      group: target.group ?? undefined,
       weight: target.weight,
       timeout: target.timeoutMs === null ? undefined : toSeconds(target.timeoutMs),
       max_connections: target.maxConnections ?? undefined,

@@ -105,6 +105,7 @@ export class AdminFixture implements AsyncDisposable {
     fixture.source = {
       log: (level, message) => fixture.logged.push(`${level} ${message}`),
       health: {
+        certificates: () => [],
         version: "1.2.3",
         uptimeMs: () => 1500,
         isServing: () => true,

@@ -11,6 +11,7 @@ export function targetConfig(name: string, weight = 1, port = 80): TargetConfig 
     hostname: "10.0.0.1",
     port,
     basePath: "",
+    group: null,
     weight,
     timeoutMs: null,
     maxConnections: null,

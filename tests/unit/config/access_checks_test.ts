@@ -24,7 +24,8 @@ store = "rediss://u:p%40ss@[::1]:7000/2"
 store_timeout = 0.2
 ` + ONE_TARGET,
   );
-  assert.deepEqual(security, {
+  const { enabled, accessControl, rateLimit } = security;
+  assert.deepEqual({ enabled, accessControl, rateLimit }, {
     enabled: false,
     accessControl: {
       enabled: false,

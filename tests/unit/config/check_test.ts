@@ -21,6 +21,7 @@ Deno.test("a configuration with one target and nothing else has every default", 
         hostname: "127.0.0.1",
         port: 3000,
         basePath: "",
+        group: null,
         weight: 1,
         timeoutMs: null,
         maxConnections: null,
@@ -82,6 +83,15 @@ Deno.test("a configuration with one target and nothing else has every default", 
       poolMaxIdlePerHost: 32,
       poolIdleTimeoutMs: 90_000,
       connectTimeoutMs: 5_000,
+      caPath: null,
+      clientCertificate: null,
+    },
+    websocket: {
+      enabled: true,
+      idleTimeoutMs: 0,
+      maxMessageBytes: 67108864,
+      pingIntervalMs: 30000,
+      maxBufferedBytes: 1048576,
     },
     retry: {
       enabled: false,
@@ -106,7 +116,31 @@ Deno.test("a configuration with one target and nothing else has every default", 
         trustedProxies: null,
       },
       rateLimit: null,
+      exemptPaths: [],
+      auth: null,
+      jwt: null,
+      ddos: {
+        maxHeaders: 100,
+        maxHeaderBytes: 32_768,
+        maxBodyBytes: 0,
+        requireContentLength: false,
+        maxConnections: 20_000,
+        maxConnectionsPerIp: 0,
+        minBodyBytesPerSecond: 50,
+      },
     },
+    tls: {
+      enabled: false,
+      port: 8443,
+      plainHttp: true,
+      defaultCertificate: null,
+      certificates: [],
+      minVersion: "1.2",
+      redirectHttp: false,
+      redirectPort: 8443,
+    },
+    routing: { enabled: true, enableLogging: false, defaultTarget: null, rules: [] },
+    errorPages: { problemJson: true, pages: [] },
   });
 });
 
@@ -137,7 +171,7 @@ exclude_domains = ["health.example.com"]
 [targets]
 slow_start = 45
 targets = [
-  { name = "a", url = "https://[2001:DB8::1]/api/", weight = 0.5, timeout = 7, max_connections = 12, backup = true },
+  { name = "a", url = "https://[2001:DB8::1]/api/", group = "main", weight = 0.5, timeout = 7, max_connections = 12, backup = true },
   { name = "b", url = "http://b.internal", weight = 2 },
 ]
 load_balancing = { type = "weighted", sticky_sessions = true, max_queue = 9, queue_timeout = 1.5 }
@@ -208,6 +242,26 @@ enabled = false
 stage = "both"
 error_strategy = "fail"
 config = { paths = ["/a/"] }
+[security]
+exempt_paths = ["/health/"]
+[security.auth]
+enabled = true
+mode = "apikey"
+header_name = "X-Key"
+keys = ["0123456789abcdef"]
+[security.jwt]
+enabled = true
+algorithm = "ES256"
+secret = "unused"
+es256_keys = [{ kid = "k", x = "azmS65cEw4QZijv5X5jodTJ4f-1B9gdhmplJciK4oZk", y = "sAijc8sbnfg1UXfb-X_RSQ0bhBd6WqJVUyxzVdO2TJ8" }]
+jwks_url = "https://login.example.com/jwks"
+jwks_cache_secs = 30
+jwks_stale_secs = 0
+leeway_secs = 0.5
+issuer = "https://login.example.com/"
+audience = ["a", "b"]
+cache_enabled = false
+claims_to_headers = { sub = "X-User-Id" }
 [security.access_control]
 allowed_ips = ["10.0.0.0/8"]
 denied_ips = ["10.0.0.1"]
@@ -218,6 +272,30 @@ rate_per_sec = 13
 burst = 14
 store = "redis://h"
 store_timeout = 0.015
+[routing]
+enabled = false
+enable_logging = true
+default_target = "a"
+[security.ddos]
+max_headers = 1
+max_header_bytes = 1000
+max_body_bytes = 2
+require_content_length = true
+max_connections = 3
+max_connections_per_ip = 4
+min_body_bytes_per_sec = 0
+[tls]
+enabled = false
+port = 8444
+cert_path = "/c.pem"
+key_path = "/c.key"
+min_version = "TLSv1.2"
+redirect_http = true
+redirect_port = 443
+certificates = [{ domain = "*.Example.org", cert_file = "/o.pem", key_file = "/o.key" }]
+[error_pages]
+problem_json = false
+pages = [{ status = [404, "5XX"], text = "{code}", content_type = "text/html" }]
 `);
   assert.deepEqual(config, {
     server: {
@@ -238,6 +316,7 @@ store_timeout = 0.015
           hostname: "2001:db8::1",
           port: 443,
           basePath: "/api",
+          group: "main",
           weight: 0.5,
           timeoutMs: 7000,
           maxConnections: 12,
@@ -250,6 +329,7 @@ store_timeout = 0.015
           hostname: "b.internal",
           port: 80,
           basePath: "",
+          group: null,
           weight: 2,
           timeoutMs: null,
           maxConnections: null,
@@ -312,6 +392,15 @@ store_timeout = 0.015
       poolMaxIdlePerHost: 0,
       poolIdleTimeoutMs: 11_000,
       connectTimeoutMs: 12_000,
+      caPath: null,
+      clientCertificate: null,
+    },
+    websocket: {
+      enabled: true,
+      idleTimeoutMs: 0,
+      maxMessageBytes: 67108864,
+      pingIntervalMs: 30000,
+      maxBufferedBytes: 1048576,
     },
     retry: {
       enabled: true,
@@ -333,6 +422,7 @@ store_timeout = 0.015
         type: "blocklist",
         enabled: false,
         stage: "both",
+        scope: "all",
         errorStrategy: "fail",
         config: { paths: ["/a/"] },
         settings: { hosts: [], paths: ["/a"] },
@@ -348,6 +438,53 @@ store_timeout = 0.015
         trustedProxies: ["10.0.0.2"],
       },
       rateLimit: { ratePerSec: 13, burst: 14, store: "redis://h", storeTimeoutMs: 15 },
+      exemptPaths: ["/health"],
+      auth: { mode: "apikey", headerName: "x-key", keys: ["0123456789abcdef"] },
+      jwt: {
+        algorithm: "ES256",
+        secret: "unused",
+        keys: [{
+          kid: "k",
+          jwk: {
+            kty: "EC",
+            crv: "P-256",
+            x: "azmS65cEw4QZijv5X5jodTJ4f-1B9gdhmplJciK4oZk",
+            y: "sAijc8sbnfg1UXfb-X_RSQ0bhBd6WqJVUyxzVdO2TJ8",
+          },
+        }],
+        jwksUrl: "https://login.example.com/jwks",
+        jwksCacheMs: 30_000,
+        jwksStaleMs: 0,
+        leewayMs: 500,
+        issuers: ["https://login.example.com/"],
+        audiences: ["a", "b"],
+        cacheEnabled: false,
+        claimHeaders: [{ claim: "sub", header: "x-user-id" }],
+      },
+      ddos: {
+        maxHeaders: 1,
+        maxHeaderBytes: 1000,
+        maxBodyBytes: 2,
+        requireContentLength: true,
+        maxConnections: 3,
+        maxConnectionsPerIp: 4,
+        minBodyBytesPerSecond: 0,
+      },
+    },
+    tls: {
+      enabled: false,
+      port: 8444,
+      plainHttp: true,
+      defaultCertificate: { certPath: "/c.pem", keyPath: "/c.key" },
+      certificates: [{ domain: "*.example.org", certPath: "/o.pem", keyPath: "/o.key" }],
+      minVersion: "1.2",
+      redirectHttp: true,
+      redirectPort: 443,
+    },
+    routing: { enabled: false, enableLogging: true, defaultTarget: "a", rules: [] },
+    errorPages: {
+      problemJson: false,
+      pages: [{ statuses: [404, "5xx"], file: null, text: "{code}", contentType: "text/html" }],
     },
   });
 });
@@ -442,6 +579,9 @@ const texts: [title: string, text: string, errors: string[]][] = [
     "dates are refused even where any value may stand",
     "plugins.plugins = [{ name = 'p', type = 'wasm', config.d = 1979-05-27 }]\n" + ONE_TARGET,
     [
+      "x.toml:1:49 plugins.plugins[0].config.d: unknown key, known in plugins.plugins[0].config are module_path, " +
+      "timeout_ms, max_concurrency, memory_max_bytes, max_output_bytes, threads",
+      "x.toml:1:49 plugins.plugins[0].config.module_path: missing, wanted a path in quotes",
       "x.toml:1:60 plugins.plugins[0].config.d: found a date, wanted a string, number, true, false, list or table",
     ],
   ],
@@ -466,27 +606,19 @@ const texts: [title: string, text: string, errors: string[]][] = [
     ],
   ],
   [
-    "sections of later versions end the start",
-    "[tls]\nenabled = true\n[routing]\n[error_pages]\n" + ONE_TARGET,
-    [
-      "x.toml:1:2 tls: not available in this version, leave it out",
-      "x.toml:3:2 routing: not available in this version, leave it out",
-      "x.toml:4:2 error_pages: not available in this version, leave it out",
-    ],
-  ],
-  [
-    "protections of later versions, and misspelt ones, end the start",
+    "protections that are misspelt end the start",
     `[security]
-ddos.max_headers = 3
+ddos.max_header = 3
 [security.access_control]
 trust_proxy_headers = true
 alowed_ips = []
 [security.waf]
 ` + ONE_TARGET,
     [
-      "x.toml:2:1 security.ddos: not available in this version, leave it out",
+      "x.toml:2:1 security.ddos.max_header: unknown key, did you mean max_headers?",
       "x.toml:5:1 security.access_control.alowed_ips: unknown key, did you mean allowed_ips?",
-      "x.toml:6:2 security.waf: unknown key, known in security are enabled, access_control, rate_limit",
+      "x.toml:6:2 security.waf: unknown key, known in security are enabled, access_control, " +
+      "exempt_paths, auth, jwt, rate_limit, ddos",
     ],
   ],
   [
@@ -571,9 +703,9 @@ Deno.test("an unknown key is a warning, and an error where that is asked for", a
   const text = "[http_client]\nzzz = 1\nmax_idle = 2\n" + ONE_TARGET;
   const expected = [
     "x.toml:2:1 http_client.zzz: unknown key, known in http_client are transport, pool_max_idle_per_host, " +
-    "pool_idle_timeout_secs, connect_timeout_secs",
+    "pool_idle_timeout_secs, connect_timeout_secs, ca_file, client_cert_file, client_key_file, insecure_skip_verify",
     "x.toml:3:1 http_client.max_idle: unknown key, known in http_client are transport, pool_max_idle_per_host, " +
-    "pool_idle_timeout_secs, connect_timeout_secs",
+    "pool_idle_timeout_secs, connect_timeout_secs, ca_file, client_cert_file, client_key_file, insecure_skip_verify",
   ];
   const lenient = await check(text);
   assert.deepEqual([lenient.config !== null, lenient.errors, lenient.warnings], [true, [], expected]);
@@ -658,12 +790,4 @@ Deno.test("the time of a health check is half the interval where 5 s would be to
     "[targets.health_check]\nenabled = false\ninterval = 3\ntimeout = 5\n" + ONE_TARGET,
   );
   assert.equal(off.targets.healthCheck.timeoutMs, 5000);
-});
-
-Deno.test("a client time-out that is set is said not to be enforced", async () => {
-  const { config, warnings } = await check(`[server]\nkeep_alive_timeout = 1.5\n${ONE_TARGET}`);
-  assert.equal(config?.server.keepAliveTimeoutMs, 1500);
-  assert.deepEqual(warnings, [
-    "x.toml:2:22 server.keep_alive_timeout: not enforced by this version: idle and slow clients are not closed",
-  ]);
 });

@@ -1,10 +1,12 @@
 /** The configuration files that come with the program. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { parse } from "smol-toml";
 import * as z from "zod";
 import { configSchema, loadConfig } from "../../../src/config/mod.ts";
 import { innerSchema, tableFields } from "../../../src/config/schema.ts";
-import { accepted, check } from "./support.ts";
+import { Authority } from "../../support/certificates.ts";
+import { accepted, check, withFolder } from "./support.ts";
 
 const fileUrl = (name: string) => new URL(`../../../config/${name}`, import.meta.url);
 const readConfig = (name: string) => Deno.readTextFile(fileUrl(name));
@@ -24,13 +26,12 @@ function leaves(schema: z.ZodType, path: string): Leaf[] {
   );
 }
 
-/** Dotted path -> value, lists of tables by their first entry. */
+/** Dotted path -> value, lists of tables by their entries, the first of which counts where several have a key. */
 function flatten(value: unknown, path: string, into: Map<string, unknown>): Map<string, unknown> {
   const isTable = (entry: unknown): entry is object =>
     typeof entry === "object" && entry !== null && !Array.isArray(entry);
-  const table = Array.isArray(value) && isTable(value[0]) ? value[0] : value;
-  into.set(path, value);
-  if (isTable(table)) {
+  if (!into.has(path)) into.set(path, value);
+  for (const table of [value].flat().filter(isTable)) {
     for (const [key, entry] of Object.entries(table)) {
       flatten(entry, path === "" ? key : `${path}.${key}`, into);
     }
@@ -40,7 +41,7 @@ function flatten(value: unknown, path: string, into: Map<string, unknown>): Map<
 
 /** The example with the keys that it shows commented out. */
 function uncommented(text: string): string {
-  return text.replace(/^# (?=\[\[|[a-z_]+ = )/gm, "")
+  return text.replace(/^# (?=\[\[|[a-z0-9_.]+ = )/gm, "")
     // Without it the trusted proxies play no part, which is worth a warning.
     .replace("trust_proxy_headers = false", "trust_proxy_headers = true");
 }
@@ -76,9 +77,18 @@ Deno.test("dev.toml has what the dev task and its demo targets rely on", async (
 Deno.test("the example loads as it is, and with all that it shows commented out", async () => {
   const text = await readConfig("config.example.toml");
   await accepted(text);
-  const { config, errors, warnings } = await check(uncommented(text), {}, { strict: true });
-  assert.deepEqual([errors, warnings], [[], []]);
-  assert.equal(config?.plugins.plugins.length, 1);
+  await withFolder(async (folder) => {
+    const authority = await Authority.make(folder);
+    Deno.copyFileSync(authority.caPath, join(folder, "targets-ca.pem"));
+    await authority.leaf({ names: ["client"] });
+    await Deno.writeTextFile(join(folder, "404.html"), "<p>{message}</p>");
+    const there = uncommented(text).replaceAll("/etc/dispa", folder);
+    const { config, errors, warnings } = await check(there, {}, { strict: true });
+    assert.deepEqual([errors, warnings], [[], []]);
+    assert.equal(config?.plugins.plugins.length, 1);
+    assert.equal(config?.tls.certificates.length, 1);
+    assert.deepEqual(config?.errorPages.pages.map(({ statuses }) => statuses), [[502, "5xx"], [404]]);
+  });
 });
 
 Deno.test("the example shows every key of the schema", async () => {
@@ -102,13 +112,12 @@ Deno.test("a key that the example does not comment out has its default there", a
 Deno.test("a key with a fixed default is not commented out in the example, but in lists", async () => {
   const shown = flatten(parse(await readConfig("config.example.toml")), "", new Map());
   const hidden = leaves(configSchema, "")
-    .filter(({ path, schema }) => schema instanceof z.ZodPrefault && !shown.has(path)).map(({ path }) =>
-      path
-    );
+    .filter(({ path, schema }) => schema instanceof z.ZodPrefault && !shown.has(path))
+    .map(({ path }) => path).filter((path) => !path.startsWith("routing.rules."));
   assert.deepEqual(hidden, [
     "server.workers",
     "targets.targets.backup",
-    ...["enabled", "stage", "error_strategy", "config"].map((key) => `plugins.plugins.${key}`),
+    ...["enabled", "stage", "scope", "error_strategy", "config"].map((key) => `plugins.plugins.${key}`),
   ]);
 });
 
@@ -120,7 +129,9 @@ Deno.test("every key is documented, and the schema can be published as JSON Sche
   const server = json.properties?.server;
   assert.ok(typeof server === "object" && typeof server.properties?.keep_alive_timeout === "object");
   assert.deepEqual(server.properties.keep_alive_timeout, {
-    description: "Seconds after which an idle client connection is closed. Not enforced by this version.",
+    description:
+      "Seconds after which a client connection without a request in flight is closed. On a connection that has " +
+      "served a request it is also the time for the whole header of the next one.",
     default: 60,
     type: "number",
     minimum: 0.001,

@@ -136,6 +136,17 @@ const files = some({
     pool_idle_timeout_secs: milliseconds(),
     connect_timeout_secs: milliseconds(),
   }),
+  error_pages: some({
+    problem_json: fc.boolean(),
+    pages: fc.uniqueArray(
+      fc.record({
+        status: fc.constantFrom(404, 502, "4xx", "5XX").map((status) => [status]),
+        text: fc.constantFrom("", "{code} ${b}\n").map(escapeVariables),
+        content_type: fc.constantFrom("text/html", "application/json; charset=utf-8"),
+      }, { requiredKeys: ["status", "text"] }),
+      { selector: ({ status }) => String(status[0]) },
+    ),
+  }),
   retry: some({
     enabled: fc.boolean(),
     attempts: fc.integer({ min: 1, max: 10 }),
@@ -180,7 +191,26 @@ const files = some({
       burst: fc.integer({ min: 2, max: 2_000_000 }).map((value) => value / 2),
       store: fc.constantFrom("redis://h", "rediss://[::1]:7000/3"),
     }, { requiredKeys: ["rate_per_sec"] }),
+    ddos: some({
+      max_headers: fc.integer({ min: 1, max: 10_000 }),
+      max_header_bytes: fc.integer({ min: 256, max: 1_048_576 }),
+      max_body_bytes: fc.nat(),
+      require_content_length: fc.boolean(),
+      max_connections: fc.nat(1_000_000),
+      max_connections_per_ip: fc.nat(1_000_000),
+      min_body_bytes_per_sec: fc.nat(1_048_576),
+    }),
   }),
+  // What is enabled has files, which are read: see tls_test.ts.
+  tls: fc.record({
+    enabled: fc.constant(false),
+    port: port(40_000),
+    cert_file: fc.constant("/a.pem"),
+    key_file: fc.constant("/a.key"),
+    redirect_http: fc.boolean(),
+    redirect_port: port(50_000),
+    certificates: fc.constantFrom([], [{ domain: "*.b.de", cert_path: "b.pem", key_path: "b.key" }]),
+  }, { requiredKeys: ["enabled", "cert_file", "key_file"] }),
 });
 
 const targets = fc.uniqueArray(

@@ -10,6 +10,7 @@ export function localTarget(port: number, name = `local:${port}`, basePath = "")
     hostname: "127.0.0.1",
     port,
     basePath,
+    group: null,
     weight: 1,
     timeoutMs: null,
     maxConnections: null,

@@ -133,9 +133,11 @@ Deno.test("gather leaves out families without a series, and has Dispa's own tota
   const { registry } = new Metrics();
   const names = registry.gather().map(({ family }) => family.name);
   deepEqual(names, [
+    "dispa_accept_errors_total",
     "dispa_active_requests",
     "dispa_log_dropped_total",
     "dispa_request_duration_seconds",
+    "dispa_websocket_connections",
     "dispa_worker_restarts_total",
   ]);
 });

@@ -89,6 +89,7 @@ function configOf(...plugins: Partial<PluginConfig>[]): PluginsConfig {
     type: "t",
     enabled: true,
     stage: "both",
+    scope: "all",
     errorStrategy: "continue",
     config: {},
   } as const;

@@ -96,6 +96,14 @@ Deno.test("explaining a ratelimiter takes no token", async () => {
   assert.deepEqual(plugin.explain?.(request({}), null), await plugin.onRequest?.(request({})));
 });
 
+Deno.test("explaining one request that meets a ratelimiter twice counts both", async () => {
+  const [plugin] = await instances({ burst: 1 });
+  const asked = request({});
+  assert.equal(plugin.explain?.(asked, null), null);
+  assert.notEqual(plugin.explain?.(asked, null), null);
+  assert.equal(await fates(plugin, {}), ".");
+});
+
 Deno.test("ratelimiter has as much burst as a second's rate unless told otherwise, and at least one", async () => {
   const [three] = await instances({ rate_per_sec: 3 });
   assert.equal(await fates(three, {}, {}, {}, {}), "...x");

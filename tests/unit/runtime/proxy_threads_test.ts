@@ -33,6 +33,7 @@ async function start(upstream: RawUpstream, stalledAfterMs?: number) {
     log: (_level, message, fields) => log.push(`${message} ${JSON.stringify(fields)}`),
     connectWriter: () => null,
     onRestart: () => restarts++,
+    explainToken: null,
     nextThreadId: () => ++id,
     entry: new URL("../../support/mortal_proxy_thread.ts", import.meta.url),
     stalledAfterMs,

@@ -12,6 +12,18 @@ export const NO_SECURITY: SecurityConfig = {
     trustedProxies: null,
   },
   rateLimit: null,
+  exemptPaths: [],
+  auth: null,
+  jwt: null,
+  ddos: {
+    maxHeaders: 100,
+    maxHeaderBytes: 32_768,
+    maxBodyBytes: 0,
+    requireContentLength: false,
+    maxConnections: 0,
+    maxConnectionsPerIp: 0,
+    minBodyBytesPerSecond: 0,
+  },
 };
 
 export function withAccess(access: Partial<AccessControlConfig>): SecurityConfig {

@@ -129,6 +129,25 @@ Deno.test("Spool goes on when somebody removes its files or its folder, and says
     spool.close();
   }));
 
+Deno.test("Spool goes on when a segment that has been replayed cannot be removed, and says so", () =>
+  withFolder((folder) => {
+    const log = new MemoryLog();
+    const spool = new Spool({ directory: folder, maxBytes: 1e9, log: log.log });
+    assert.equal(spool.push(batchOf(0, 2)), 0);
+    assert.deepEqual(numbers(spool.peek()?.lines ?? ""), [0, 1]);
+    // A folder that is not empty is not removed as a file is.
+    const [segment] = segments(folder);
+    Deno.removeSync(`${folder}/${segment}`);
+    Deno.mkdirSync(`${folder}/${segment}/kept`, { recursive: true });
+    spool.advance(2);
+    assert.deepEqual(log.entries.map(({ message }) => message), [
+      "cannot remove a part of the traffic log's spool that the database has",
+    ]);
+    assert.equal(spool.push(batchOf(2, 3)), 0);
+    assert.deepEqual(drain(spool), [2, 3, 4]);
+    spool.close();
+  }));
+
 Deno.test("Spool leaves files of other names alone, and its own are private", () =>
   withFolder((folder) => {
     Deno.writeTextFileSync(`${folder}/spool-1.ndjson`, "not ours\n");

@@ -504,6 +504,18 @@ Deno.test("Http1Pool gives up connecting, and a request that was given up before
   assert.equal((await failureOf(pool.send(requestTo(targetAt(80), { abort })))).code, "client_gone");
 });
 
+Deno.test("Http1Pool knows that nothing was sent of a request whose time ended while it waited for a connection", async () => {
+  const never = Promise.withResolvers<MemoryConnection>();
+  using pool = new TestPool({ dial: () => never.promise });
+  const abort = new AbortHandle();
+  const body = streamOf("a");
+  const sent = pool.send(requestTo(targetAt(80), { abort, method: "POST", body, bodyLength: 1 }));
+  abort.abort(new UpstreamError("upstream_timeout", "it took too long", true));
+  const error = await failureOf(sent);
+  assert.deepEqual([error.code, error.message, error.sent], ["upstream_timeout", "it took too long", false]);
+  assert.equal(await new Response(body as BodyInit).text(), "a");
+});
+
 Deno.test("An abort after the exchange does not touch the connection's next one", async () => {
   const [pool, connection] = memoryPool();
   const abort = new AbortHandle();

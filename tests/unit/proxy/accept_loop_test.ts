@@ -1,0 +1,94 @@
+import assert from "node:assert/strict";
+import { AcceptLoop } from "../../../src/proxy/accept_loop.ts";
+
+/** A socket whose every accept ends as the test says. */
+class FakeSocket {
+  readonly outcomes: (string | Error)[];
+  closed = false;
+  #pending: PromiseWithResolvers<string> | null = null;
+
+  constructor(...outcomes: (string | Error)[]) {
+    this.outcomes = outcomes;
+  }
+
+  accept(): Promise<string> {
+    const outcome = this.outcomes.shift();
+    if (outcome === undefined) return (this.#pending = Promise.withResolvers<string>()).promise;
+    return outcome instanceof Error ? Promise.reject(outcome) : Promise.resolve(outcome);
+  }
+
+  close(): void {
+    this.closed = true;
+    this.#pending?.reject(new Deno.errors.BadResource("closed"));
+  }
+}
+
+function run(socket: FakeSocket, last: string) {
+  const log: string[] = [];
+  const reached = Promise.withResolvers<void>();
+  const loop = new AcceptLoop<string>(socket, {
+    onConnection: (name) => {
+      log.push(name);
+      if (name === last) reached.resolve();
+    },
+    onFailure: (fault, first) => log.push(`${first ? "first " : ""}${(fault as Error).message}`),
+    onRecovery: () => log.push("recovered"),
+  });
+  return { log, loop, reached: reached.promise };
+}
+
+Deno.test("failures are told of, the first one as such, and the end of them", async () => {
+  const full = new Error("Too many open files");
+  const socket = new FakeSocket("a", full, full, "b", full, "c");
+  const { log, loop, reached } = run(socket, "c");
+  await reached;
+  loop.close();
+  assert.deepEqual(log, [
+    "a",
+    "first Too many open files",
+    "Too many open files",
+    "recovered",
+    "b",
+    "first Too many open files",
+    "recovered",
+    "c",
+  ]);
+});
+
+Deno.test("a client that left before it was accepted is no failure", async () => {
+  const socket = new FakeSocket(new Deno.errors.ConnectionAborted("gone"), "a");
+  const { log, loop, reached } = run(socket, "a");
+  await reached;
+  loop.close();
+  assert.deepEqual(log, ["a"]);
+});
+
+Deno.test("closing ends the loop, also in a pause after a failure", async () => {
+  const socket = new FakeSocket("a");
+  const { log, loop, reached } = run(socket, "a");
+  await reached;
+  loop.close();
+  loop.close();
+  assert.equal(socket.closed, true);
+  assert.deepEqual(log, ["a"]);
+  const failing = new FakeSocket("a", new Error("no"), "b");
+  const second = run(failing, "a");
+  await second.reached;
+  second.loop.close();
+  await second.loop.ended;
+  assert.deepEqual(second.log.filter((line) => line === "b"), []);
+});
+
+Deno.test("a connection that is accepted while the loop is closed is not lost", async () => {
+  const accepted = Promise.withResolvers<string>();
+  const log: string[] = [];
+  const loop = new AcceptLoop<string>({ accept: () => accepted.promise, close() {} }, {
+    onConnection: (name) => log.push(name),
+    onFailure: (fault) => log.push(String(fault)),
+    onRecovery: () => {},
+  });
+  accepted.resolve("last");
+  loop.close();
+  await loop.ended;
+  assert.deepEqual(log, ["last"]);
+});
