@@ -37,14 +37,23 @@ export async function buildPlugins(
   typeOf = pluginType,
 ): Promise<PluginSet> {
   const plugins = new Map<string, Plugin>();
-  for (const { name, type, settings } of running(config)) {
-    try {
-      plugins.set(name, await typeOf(type).create(settings, contextOf(name, deps)));
-    } catch (fault) {
-      await disposeAll(plugins, deps.log);
-      const reason = fault instanceof Error ? fault.message : String(fault);
-      throw new Error(`cannot make the plugin "${name}" of the type ${type}: ${reason}`, { cause: fault });
-    }
+  const wanted = running(config);
+  // At the same time: a plugin may wait for a thread or a program of its own.
+  const made = await Promise.allSettled(
+    wanted.map(async ({ name, type, settings }) =>
+      await typeOf(type).create(settings, contextOf(name, deps))
+    ),
+  );
+  made.forEach((result, index) => {
+    if (result.status === "fulfilled") plugins.set(wanted[index].name, result.value);
+  });
+  const failed = made.findIndex(({ status }) => status === "rejected");
+  if (failed !== -1) {
+    await disposeAll(plugins, deps.log);
+    const { reason: fault } = made[failed] as PromiseRejectedResult;
+    const { name, type } = wanted[failed];
+    const reason = fault instanceof Error ? fault.message : String(fault);
+    throw new Error(`cannot make the plugin "${name}" of the type ${type}: ${reason}`, { cause: fault });
   }
   return new PluginSet(config, plugins, deps);
 }

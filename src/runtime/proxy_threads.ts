@@ -159,6 +159,8 @@ export class ProxyThreads {
   readonly #table: TargetTable;
   readonly #heartbeats: Heartbeats;
   readonly #threads = new Map<number, ProxyThreadHandle>();
+  /** Threads that are not wanted any more and finish what they have in flight; each with its end. */
+  readonly #leaving = new Map<ProxyThreadHandle, Promise<void>>();
   readonly #restartDelaysMs = new Map<number, number>();
   readonly #restarts = new Set<ReturnType<typeof setTimeout>>();
   readonly #beats = new Map<ProxyThreadHandle, { count: number; sinceMs: number; reported: boolean }>();
@@ -273,8 +275,14 @@ export class ProxyThreads {
     const surplus = [...this.#threads.values()].filter((handle) => handle.index >= wanted);
     for (const handle of surplus) {
       this.#threads.delete(handle.index);
-      this.#drainThread(handle, this.#spec!.config.server.shutdownTimeoutMs);
+      const left = this.#drainThread(handle, this.#spec!.config.server.shutdownTimeoutMs);
+      this.#leaving.set(handle, left.finally(() => this.#leaving.delete(handle)));
     }
+  }
+
+  /** Resolves when those threads have ended, and sent all their records, that are not wanted any more now. */
+  async left(): Promise<void> {
+    await Promise.all(this.#leaving.values());
   }
 
   /** Gives every thread certificates that have been renewed. */
@@ -285,7 +293,7 @@ export class ProxyThreads {
 
   /** Connects every thread to a new writer. */
   reconnectWriter(): void {
-    for (const handle of this.#threads.values()) {
+    for (const handle of [...this.#threads.values(), ...this.#leaving.keys()]) {
       const port = this.#options.connectWriter();
       if (port !== null) handle.post({ type: "connect_writer", port }, [port]);
     }
@@ -297,14 +305,14 @@ export class ProxyThreads {
     throw new ThreadFailure("internal", "no proxy thread is running");
   }
 
-  /** Lets every thread finish what is in flight; those that are not done in time are ended. */
+  /** Lets every thread finish what is in flight, leaving ones too; those that are not done in time are ended. */
   async drain(timeoutMs: number): Promise<void> {
     clearInterval(this.#supervision);
     for (const timer of this.#restarts) clearTimeout(timer);
     this.#wanted = 0;
     const handles = [...this.#threads.values()];
     this.#threads.clear();
-    await Promise.all(handles.map((handle) => this.#drainThread(handle, timeoutMs)));
+    await Promise.all([this.left(), ...handles.map((handle) => this.#drainThread(handle, timeoutMs))]);
   }
 
   async #drainThread(handle: ProxyThreadHandle, timeoutMs: number): Promise<void> {
@@ -325,7 +333,7 @@ export class ProxyThreads {
     clearInterval(this.#supervision);
     for (const timer of this.#restarts) clearTimeout(timer);
     this.#wanted = 0;
-    for (const handle of this.#threads.values()) handle.end();
+    for (const handle of [...this.#threads.values(), ...this.#leaving.keys()]) handle.end();
     this.#threads.clear();
   }
 

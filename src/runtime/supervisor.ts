@@ -423,6 +423,8 @@ export class Supervisor {
     let certificates: LoadedCertificates | null;
     let upstreamTls: UpstreamTls;
     const loggingChanged = JSON.stringify(config.logging) !== JSON.stringify(old.logging);
+    // Threads that an earlier change has left without work go on recording what they have in flight.
+    const left = this.#threads.left();
     try {
       if (loggingChanged && config.logging.enabled) await this.#applyLogging(config);
       certificates = await loadCertificates(config.tls);
@@ -443,7 +445,6 @@ export class Supervisor {
     this.#certificates.use(config.tls, certificates);
     this.#targets = targets;
     this.#overrides.apply(targets);
-    if (loggingChanged && !config.logging.enabled) await this.#stopLogging(config);
     if (newPorts !== this.#ports) {
       this.#closePorts(this.#ports);
       this.#ports = newPorts;
@@ -453,6 +454,10 @@ export class Supervisor {
     this.#recovery.apply(targets, config.targets);
     this.#metrics.setBuckets(config.monitoring.histogramBucketsMs);
     this.#options.logger.level = this.#options.levelOverride ?? config.logging.level;
+    if (loggingChanged && !config.logging.enabled) {
+      await left;
+      await this.#stopLogging(config);
+    }
   }
 
   /** A writer is started when the traffic log is first switched on; switched off, it idles until the end. */

@@ -14,6 +14,7 @@ import {
   WebSocketMetrics,
 } from "../../src/metrics/mod.ts";
 import { ProxyHandler } from "../../src/proxy/handler.ts";
+import { RemoteKeySets } from "../../src/security/remote_keys.ts";
 import { Snapshot } from "../../src/proxy/snapshot.ts";
 import { SharedBlocks } from "../../src/runtime/shared_blocks.ts";
 import { sharedNeeds } from "../../src/runtime/shared_needs.ts";
@@ -42,6 +43,7 @@ interface Sent {
 class RecordingTransports extends TransportSet {
   readonly sent: Sent[] = [];
   readonly #transport: Transport = {
+    readsBodyEarly: false,
     send: async (request) => {
       this.sent.push({ target: request.target, request });
       await request.body?.cancel();
@@ -130,7 +132,14 @@ class Proxy implements AsyncDisposable {
     const shared = new SharedBlocks(sharedNeeds(config)).buffers;
     const snapshot = await Snapshot.build(
       { generation: 1, config, targets, rotations, shared },
-      { table, counts, pluginMetrics: new PluginMetrics(cells), circuitChanged: () => {}, log },
+      {
+        table,
+        counts,
+        pluginMetrics: new PluginMetrics(cells),
+        remoteKeys: new RemoteKeySets({ log: () => {} }),
+        circuitChanged: () => {},
+        log,
+      },
       transports,
     );
     return new Proxy(config, snapshot, transports, logged, cells);

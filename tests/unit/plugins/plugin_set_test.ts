@@ -128,13 +128,13 @@ function noting(): { notes: string[]; contexts: PluginContext[]; typeOf: () => P
   return { notes, contexts, typeOf: () => type };
 }
 
-Deno.test("a plugin that cannot be made is told with its name and type, and those made before are disposed of", async () => {
+Deno.test("a plugin that cannot be made is told with its name and type, and the others are disposed of", async () => {
   const { notes, typeOf } = noting();
   const config = configOf({}, { settings: "bad", type: "wasm" }, {});
   await assert.rejects(buildPlugins(config, new Observed(), typeOf), {
     message: 'cannot make the plugin "p1" of the type wasm: the module lacks the export alloc',
   });
-  assert.deepEqual(notes, ["made p0", "disposed of p0"]);
+  assert.deepEqual(notes, ["made p0", "made p2", "disposed of p0", "disposed of p2"]);
 });
 
 Deno.test("dispose ends every plugin, although one of them fails to end", async () => {
