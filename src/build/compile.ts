@@ -9,31 +9,20 @@
 import { parseArgs } from "node:util";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { RUN_FLAGS } from "./run_flags.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
-/** What runs in a Worker, as `threadModule` and `pluginThreadModule` find it. */
-const THREADS = [
-  "runtime/proxy_thread",
-  "runtime/writer_thread",
-  "runtime/query_thread",
-  "runtime/stats_thread",
-  "plugins/wasm_thread",
-  "plugins/script_thread",
-];
-
-/** The permissions of the program, the same for the tasks; docs/SECURITY.md says what each is for. */
-export const PERMISSIONS = [
-  "--allow-net",
-  "--allow-read",
-  "--allow-write",
-  "--allow-env",
-  "--allow-sys",
-  "--allow-run",
-];
-
-/** A small young generation: half the memory under load at the same cost in processor time. */
-export const V8_FLAGS = "--v8-flags=--max-semi-space-size=2";
+/** The modules that run in a Worker, as `threadModule` finds them: every `…_thread.ts` below src. */
+export async function threadModules(folder = "src"): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(join(ROOT, folder))) {
+    const path = `${folder}/${name}`;
+    if (isDirectory) found.push(...await threadModules(path));
+    else if (name.endsWith("_thread.ts")) found.push(path);
+  }
+  return found.sort();
+}
 
 /** Bundles the program and its threads into `folder`. */
 export async function bundle(folder: string): Promise<void> {
@@ -44,7 +33,7 @@ export async function bundle(folder: string): Promise<void> {
     "--code-splitting",
     `--outdir=${folder}`,
     "main.ts",
-    ...THREADS.map((name) => `src/${name}.ts`),
+    ...await threadModules(),
   ]);
   const { unstable } = JSON.parse(await Deno.readTextFile(join(ROOT, "deno.json")));
   await Deno.writeTextFile(join(folder, "deno.json"), JSON.stringify({ unstable }));
@@ -55,10 +44,8 @@ export async function compile(folder: string, target: string | null, output: str
   await deno(Deno.env.get("COMPILE_DENO") ?? Deno.execPath(), folder, [
     "compile",
     "--quiet",
-    "--no-prompt",
-    ...PERMISSIONS,
-    V8_FLAGS,
-    ...THREADS.map((name) => `--include=src/${name}.js`),
+    ...RUN_FLAGS,
+    ...(await threadModules()).map((path) => `--include=${path.replace(/\.ts$/, ".js")}`),
     ...(target === null ? [] : [`--target=${target}`]),
     `--output=${output}`,
     "main.js",

@@ -16,7 +16,7 @@ import {
 import { TrafficOpenError } from "../traffic/sink.ts";
 import { CONFIG_FLAGS, configSource } from "./config_flags.ts";
 import { ExitCode } from "./exit_codes.ts";
-import { threadModule } from "../runtime/thread_module.ts";
+import { threadModule } from "../thread_module.ts";
 import { type FlagTable, nearest, parseFlags, UsageError } from "./flags.ts";
 import { formatRecord, formatStats, type OutputForm, recordHeader } from "./traffic_output.ts";
 
@@ -239,7 +239,7 @@ async function withReader(
   if (logging === null) return ExitCode.ConfigError;
   const reader = await openReader(logging, source, {
     count: Math.min(navigator.hardwareConcurrency - 1, MOST_HELPERS),
-    module: threadModule("stats_thread"),
+    module: threadModule("runtime/stats_thread"),
   });
   try {
     await run(reader);

@@ -1,12 +1,12 @@
 /**
- * The standard `process_*` metrics. On Linux they come from /proc, as in other Prometheus clients; elsewhere
- * only what Deno itself knows is exported: resident memory and the time of the start.
+ * The standard `process_*` metrics. What the runtime knows is always exported: processor time, resident memory
+ * and the time of the start. Virtual memory and file descriptors come from Linux's /proc, as in other
+ * Prometheus clients, which Deno lets only programs with all permissions read: the executable and the tasks do
+ * without (src/build/run_flags.ts).
  */
+import process from "node:process";
 import { FAMILIES } from "./families.ts";
 import type { MetricRegistry } from "./registry.ts";
-
-/** USER_HZ, the unit of times in /proc: 100 on every architecture that Deno runs on (proc_pid_stat(5)). */
-const TICKS_PER_SECOND = 100;
 
 /**
  * Exports `process_*`, `dispa_uptime_seconds` and `dispa_build_info`. To be called in the main thread, whose
@@ -21,15 +21,15 @@ export function collectProcess(registry: MetricRegistry, version: string): void 
     FAMILIES.processResidentMemory,
     () => [{ labels: [], value: Deno.memoryUsage().rss }],
   );
+  registry.collect(FAMILIES.processCpu, () => [{ labels: [], value: cpuSeconds() }]);
   if (Deno.build.os !== "linux") return;
-  registry.collect(FAMILIES.processCpu, () => ifReadable(() => readStat().cpuSeconds));
-  registry.collect(FAMILIES.processVirtualMemory, () => ifReadable(() => readStat().virtualBytes));
+  registry.collect(FAMILIES.processVirtualMemory, () => ifReadable(readVirtualBytes));
   registry.collect(FAMILIES.processOpenFds, () => ifReadable(countOpenFds));
   registry.collect(FAMILIES.processMaxFds, () => ifReadable(readMaxFds));
 }
 
 /**
- * No series where the file cannot be read: /proc may not be mounted, and a process that is out of file
+ * No series where the file cannot be read: /proc may be out of reach, and a process that is out of file
  * descriptors must still be able to say how it is.
  */
 function ifReadable(read: () => number): { labels: readonly []; value: number }[] {
@@ -40,12 +40,16 @@ function ifReadable(read: () => number): { labels: readonly []; value: number }[
   }
 }
 
-/** Fields 14, 15 and 23 of /proc/self/stat; the second may hold spaces, so fields count from its `)`. */
-function readStat(): { cpuSeconds: number; virtualBytes: number } {
+/** Of all threads (getrusage(2)). */
+function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
+
+/** Field 23 of /proc/self/stat (proc_pid_stat(5)); the second may hold spaces, so fields count from its `)`. */
+function readVirtualBytes(): number {
   const stat = Deno.readTextFileSync("/proc/self/stat");
-  const fromThird = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  const field = (n: number) => Number(fromThird[n - 3]);
-  return { cpuSeconds: (field(14) + field(15)) / TICKS_PER_SECOND, virtualBytes: field(23) };
+  return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[23 - 3]);
 }
 
 /** Without the descriptor that reads the folder. */

@@ -3,11 +3,10 @@ import type { Call } from "./lane.ts";
 import { LanePool } from "./lane_pool.ts";
 import type { PluginContext, Stage } from "./plugin.ts";
 import { ThreadLane } from "./thread_lane.ts";
-import { pluginThreadModule } from "./thread_module.ts";
 
 export interface ThreadsOptions<Start> {
-  /** The thread's module: `wasm_thread`. */
-  entry: string;
+  /** The module that the threads run. */
+  entry: URL;
   start: Start;
   settings: { timeout_ms: number; threads: number };
   context: PluginContext;
@@ -41,7 +40,7 @@ export async function openThreads<Start>(options: ThreadsOptions<Start>): Promis
   const pool = new LanePool({
     start: (events) =>
       new ThreadLane({
-        url: pluginThreadModule(entry),
+        url: entry,
         name: `plugin ${context.name}`,
         start,
         timeoutMs: settings.timeout_ms,

@@ -2,6 +2,7 @@
 import { extname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { ScriptSettings } from "../config/plugins/script.ts";
+import { threadModule } from "../thread_module.ts";
 import { CallSlots } from "./call_slots.ts";
 import { callSlots, foreignPlugin } from "./foreign_plugin.ts";
 import type { Plugin, PluginContext, PluginType } from "./plugin.ts";
@@ -21,7 +22,13 @@ export const script: PluginType<ScriptSettings> = {
     const permissions = settings.sandbox ? sandboxOf(path) : undefined;
     let threads;
     try {
-      threads = await openThreads({ entry: "script_thread", start, settings, context, permissions });
+      threads = await openThreads({
+        entry: threadModule("plugins/script_thread"),
+        start,
+        settings,
+        context,
+        permissions,
+      });
     } catch (fault) {
       const reason = fault instanceof Error ? fault.message : String(fault);
       throw new Error(`cannot load ${path}: ${reason}`, { cause: fault });

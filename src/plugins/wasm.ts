@@ -1,5 +1,6 @@
 /** `type = "wasm"`: WebAssembly modules, in threads of their own. */
 import type { WasmSettings } from "../config/plugins/wasm.ts";
+import { threadModule } from "../thread_module.ts";
 import { CallSlots } from "./call_slots.ts";
 import { callSlots, foreignPlugin } from "./foreign_plugin.ts";
 import type { Plugin, PluginContext, PluginType } from "./plugin.ts";
@@ -20,7 +21,12 @@ export const wasm: PluginType<WasmSettings> = {
       memoryMaxBytes: settings.memory_max_bytes,
       limits: { timeoutMs: settings.timeout_ms, maxOutputBytes: settings.max_output_bytes },
     };
-    const threads = await openThreads({ entry: "wasm_thread", start, settings, context });
+    const threads = await openThreads({
+      entry: threadModule("plugins/wasm_thread"),
+      start,
+      settings,
+      context,
+    });
     return foreignPlugin({
       stages: threads.stages,
       run: (call) => threads.run(call),

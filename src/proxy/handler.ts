@@ -51,6 +51,14 @@ export interface HandlerOptions {
 /** An exchange older than this is watched for its client's leaving: `Request.signal` costs 8 µs when touched. */
 const WATCH_AFTER_MS = 100;
 
+/** Deno up to 2.8.0 never tells of a client that left before `Request.signal` was touched. */
+const TELLS_OF_EARLIER_LEAVING = isDenoFrom(2, 9);
+
+function isDenoFrom(major: number, minor: number): boolean {
+  const [ownMajor, ownMinor] = Deno.version.deno.split(".").map(Number);
+  return ownMajor > major || (ownMajor === major && ownMinor >= minor);
+}
+
 export class ProxyHandler {
   /** What new requests use. Those in flight keep the one they began with. */
   snapshot: Snapshot;
@@ -139,6 +147,7 @@ export class ProxyHandler {
     this.#metrics.begin();
     exchange.id = this.#ids.next(exchange.timestampMs);
     exchange.requestId = clientRequestId(exchange.fields) ?? exchange.id;
+    if (!TELLS_OF_EARLIER_LEAVING) this.#watch(exchange);
   }
 
   /** Listens for the leaving of clients whose requests have been in flight for a while; run it a few times a second. */
@@ -149,15 +158,18 @@ export class ProxyHandler {
       if (now - exchange.startedMs < WATCH_AFTER_MS) break;
       const tooSlow = exchange.guard?.tooSlow(now) ?? null;
       if (tooSlow !== null) exchange.refuseBody(tooSlow);
-      if (exchange.watched) continue;
-      exchange.watched = true;
-      const { signal } = exchange.request;
-      const leave = () => {
-        if (!exchange.finished) exchange.abort.abort(clientGone());
-      };
-      if (signal.aborted) leave();
-      else signal.addEventListener("abort", leave, { once: true });
+      if (!exchange.watched) this.#watch(exchange);
     }
+  }
+
+  #watch(exchange: Exchange): void {
+    exchange.watched = true;
+    const { signal } = exchange.request;
+    const leave = () => {
+      if (!exchange.finished) exchange.abort.abort(clientGone());
+    };
+    if (signal.aborted) leave();
+    else signal.addEventListener("abort", leave, { once: true });
   }
 
   /** Sends what ends the exchange in place of an upstream's answer. */

@@ -5,7 +5,7 @@ import { QueueGauge } from "../traffic/gauge.ts";
 import type { Log } from "./log.ts";
 import type { FromWriter, ToWriter } from "./messages.ts";
 import { Thread } from "./thread.ts";
-import { threadModule } from "./thread_module.ts";
+import { threadModule } from "../thread_module.ts";
 
 /** Opening a database may take `connection_timeout` and a few migrations more. */
 const OPEN_MARGIN_MS = 30_000;
@@ -53,7 +53,7 @@ export class LogWriter {
     const cells = new SharedArrayBuffer(MetricCells.BYTES);
     registry.attach(this.#threadId, cells);
     const threadId = this.#threadId;
-    this.#thread = new Thread(threadModule("writer_thread"), "writer", {
+    this.#thread = new Thread(threadModule("runtime/writer_thread"), "writer", {
       onMessage: (message: FromWriter) => {
         if (message.type === "series") registry.announce(threadId, message.series);
         else if (message.type === "log") log(message.level, message.message, message.fields);

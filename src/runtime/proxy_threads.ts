@@ -12,7 +12,7 @@ import type { Log } from "./log.ts";
 import type { Explained, FromProxy, ToProxy } from "./messages.ts";
 import { allocateProxyBlocks, Heartbeats, type ProcessBlocks, type ProxyBlocks } from "./shared_memory.ts";
 import { Thread } from "./thread.ts";
-import { threadModule } from "./thread_module.ts";
+import { threadModule } from "../thread_module.ts";
 
 /** A thread has this long to prepare or to commit a generation. */
 const REPLY_TIMEOUT_MS = 10_000;
@@ -213,7 +213,7 @@ export class ProxyThreads {
     const { registry, blocks, connectWriter, nextThreadId } = this.#options;
     const handle = new ProxyThreadHandle(index, nextThreadId(), {
       process: blocks,
-      entry: this.#options.entry ?? threadModule("proxy_thread"),
+      entry: this.#options.entry ?? threadModule("runtime/proxy_thread"),
       onShared: (from, message) => this.#onShared(from, message),
       onDeath: (dead, reason) => this.#onDeath(dead, reason),
     });

@@ -3,7 +3,7 @@ import type { TrafficAnswer, TrafficQuestion } from "../admin/source.ts";
 import type { LoggingConfig } from "../config/model.ts";
 import type { FromQuery, ToQuery } from "./messages.ts";
 import { Thread } from "./thread.ts";
-import { threadModule } from "./thread_module.ts";
+import { threadModule } from "../thread_module.ts";
 
 /** Each takes a thread's memory, and time of a processor that the proxy wants too. */
 const MAX_AT_ONCE = 2;
@@ -18,7 +18,7 @@ export class TrafficQuestions {
       return Promise.resolve({ kind: "busy", message });
     }
     const { promise, resolve } = Promise.withResolvers<TrafficAnswer>();
-    const thread = new Thread<ToQuery, FromQuery>(threadModule("query_thread"), "query", {
+    const thread = new Thread<ToQuery, FromQuery>(threadModule("runtime/query_thread"), "query", {
       onMessage: resolve,
       onDeath: (reason) => resolve({ kind: "unreadable", message: `cannot read the traffic log: ${reason}` }),
     });

@@ -71,6 +71,11 @@ export class FetchPool implements Transport {
 class FetchExchange {
   readonly #controller = new AbortController();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /**
+   * Held, not used: `fetch` follows its signal only as long as the Response is in memory. While the body alone
+   * was read, the garbage collector took it, and neither time-out nor abort had any effect (Deno 2.6 and 2.9).
+   */
+  held: Response | null = null;
   #ended = false;
   /** Why the client's body broke off; `fetch` tells of it as of a fault of the upstream. */
   #bodyFault: UpstreamError | null = null;
@@ -93,6 +98,7 @@ class FetchExchange {
         redirect: "manual",
         signal: this.#controller.signal,
       });
+      this.held = response;
       return await this.#answered(response);
     } catch (fault) {
       this.#end();
@@ -194,6 +200,7 @@ class FetchExchange {
   #end(): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.held = null;
     clearTimeout(this.#timer);
     this.request.abort.onabort = null;
     this.onEnd();

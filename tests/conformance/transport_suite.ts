@@ -3,6 +3,8 @@
  * raw bytes. A transport that cannot keep a promise names the case and the reason, and is not asked.
  */
 import assert from "node:assert/strict";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { AbortHandle, type Transport, UpstreamError } from "../../src/upstream/transport.ts";
 import { bytesOf } from "../support/bytes.ts";
 import { nextTurn, until } from "../support/event_loop.ts";
@@ -575,6 +577,26 @@ const CASES: Record<string, (context: Context) => Promise<void>> = {
     await closed.promise;
   },
 
+  async "giving up has its effect although memory was collected since the header"({ transport, upstream }) {
+    const closed = Promise.withResolvers<void>();
+    const { target } = upstream(async (side) => {
+      await streaming(side);
+      closed.resolve();
+    });
+    const abort = new AbortHandle();
+    const response = await transport.send(requestTo(target, { abort }));
+    const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+    await reader.read();
+    const next = failureOf(reader.read());
+    // What is only referred to weakly is taken when its turn is over.
+    await nextTurn();
+    collectGarbage();
+    await nextTurn();
+    abort.abort(new Error("the client left"));
+    assert.equal((await next).code, "client_gone");
+    await closed.promise;
+  },
+
   async "cancelling a body lets go of the upstream and is told as client_gone"({ transport, upstream }) {
     const closed = Promise.withResolvers<void>();
     const { target } = upstream(async (side) => {
@@ -659,6 +681,11 @@ const CASES: Record<string, (context: Context) => Promise<void>> = {
     await until(() => open === 0);
   },
 };
+
+function collectGarbage(): void {
+  setFlagsFromString("--expose-gc");
+  runInNewContext("gc")();
+}
 
 /** A client's body of which only the first 1000 bytes ever come. */
 function stalledBody(onCancel?: () => void): ReadableStream<Uint8Array> {

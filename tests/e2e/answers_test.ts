@@ -156,7 +156,6 @@ Deno.test("a request that is not to be understood in one way only gets 400 and g
     "GET / HTTP/1.1\r\nHost: user@example.com\r\nConnection: close\r\n\r\n",
     "GET / HTTP/1.1\r\nHost: example.com:99999\r\nConnection: close\r\n\r\n",
     "GET / HTTP/1.1\r\nHost: exa mple.com\r\nConnection: close\r\n\r\n",
-    "GET /a#b HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n",
     "GET /%zz HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n",
     "GET / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc",
   ];
@@ -165,6 +164,16 @@ Deno.test("a request that is not to be understood in one way only gets 400 and g
     assert.equal(status, 400, JSON.stringify(request));
   }
   assert.equal(upstream.requests.length, 0);
+});
+
+Deno.test("a fragment in the target never reaches the target server", async () => {
+  await using upstream = new RawUpstream(() => ok("hello"));
+  await using dispa = await Dispa.start({ toml: target(upstream.url) });
+  const request = "GET /a#b HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n";
+  const { status } = parse(await exchange(dispa.port, request));
+  // Deno 2.6 cuts it off before anybody can see it; later ones tell, and it is refused.
+  if (status === 200) assert.deepEqual(upstream.requests.map(({ target }) => target), ["/a"]);
+  else assert.deepEqual([status, upstream.requests.length], [400, 0]);
 });
 
 Deno.test("CONNECT and TRACE get 405", async () => {

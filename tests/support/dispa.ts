@@ -1,6 +1,7 @@
 /** The real program as a child process, on free ports and in a folder of its own. */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { RUN_FLAGS } from "../../src/build/run_flags.ts";
 import type { TrafficRow } from "../../src/traffic/record.ts";
 import { eventually } from "./eventually.ts";
 import { Lines } from "./lines.ts";
@@ -15,8 +16,7 @@ export function dispaCommand(args: string[], options: Partial<Deno.CommandOption
     ? [
       Deno.execPath(),
       "run",
-      "-A",
-      "--no-prompt",
+      ...RUN_FLAGS,
       "--config",
       join(ROOT, "deno.json"),
       join(ROOT, "main.ts"),
