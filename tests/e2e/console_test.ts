@@ -141,6 +141,9 @@ consoleTest(
     await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
     await page.getByRole("button", { name: "Log out" }).click();
     await page.getByLabel("Token").waitFor();
+    // Not the page alone has forgotten who it was.
+    await page.reload();
+    await page.getByLabel("Token").waitFor();
   },
 );
 
