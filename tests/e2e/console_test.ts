@@ -48,11 +48,18 @@ interface Scene {
   go(view: string): Promise<void>;
 }
 
+interface Setting {
+  balancing: "roundrobin" | "weighted";
+  /** Whether the program knows any token. */
+  tokens: boolean;
+}
+
 /** A test with two targets and a browser that has logged in as `role`; nobody has where it is null. */
 function consoleTest(
   name: string,
   role: keyof typeof TOKENS | null,
   body: (scene: Scene) => Promise<void>,
+  { balancing, tokens }: Setting = { balancing: "roundrobin", tokens: true },
 ): void {
   Deno.test({
     name,
@@ -71,7 +78,7 @@ intercept_domains = ["example.com"]
 enabled = false
 
 [targets.load_balancing]
-type = "roundrobin"
+type = "${balancing}"
 
 [[targets.targets]]
 name = "t0"
@@ -81,7 +88,7 @@ url = "${a.url}"
 name = "t1"
 url = "${b.url}"
 `,
-        env: {
+        env: !tokens ? {} : {
           DISPA_VIEWER_TOKEN: TOKENS.viewer,
           DISPA_EDITOR_TOKEN: TOKENS.editor,
           DISPA_ADMIN_TOKEN: TOKENS.admin,
@@ -133,6 +140,9 @@ consoleTest(
     await page.reload();
     await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
     await page.getByRole("button", { name: "Log out" }).click();
+    await page.getByLabel("Token").waitFor();
+    // Not the page alone has forgotten who it was.
+    await page.reload();
     await page.getByLabel("Token").waitFor();
   },
 );
@@ -197,6 +207,122 @@ consoleTest("draining the last usable target asks first", "editor", async ({ pag
   await page.getByRole("dialog", { name: "Drain t1?" }).getByRole("button", { name: "Cancel" }).click();
   assert.equal(await row(page, "t1").getByText("Draining").count(), 0);
 });
+
+/** The share of the first upstream among the next requests. */
+async function shareOfFirst([a, b]: RawUpstream[]): Promise<number> {
+  const [first, second] = [a.requests.length, b.requests.length];
+  await eventually(
+    "requests flow",
+    () => a.requests.length + b.requests.length >= first + second + 80,
+  );
+  return (a.requests.length - first) / (a.requests.length + b.requests.length - first - second);
+}
+
+function isNear(share: number, wanted: number): boolean {
+  return Math.abs(share - wanted) < 0.05;
+}
+
+consoleTest(
+  "a weight set in the dialog moves requests, and goes back to the configured one",
+  "editor",
+  async ({ page, dispa, upstreams, go }) => {
+    await using _requests = new Requests(dispa);
+    await go("targets");
+    const dialog = page.getByRole("dialog", { name: "Weight of t0" });
+    const field = dialog.getByLabel("Weight (configured: 1)");
+    const open = () => row(page, "t0").getByRole("button", { name: "Weight" }).click();
+
+    await open();
+    for (const wrong of ["0", "-1", "a lot", ""]) {
+      await field.fill(wrong);
+      await dialog.getByText(/^A number above 0/).waitFor();
+      assert.ok(await dialog.getByRole("button", { name: "Set weight" }).isDisabled(), wrong);
+    }
+    await page.keyboard.press("Escape");
+    assert.equal(await dialog.count(), 0);
+    assert.ok(isNear(await shareOfFirst(upstreams), 0.5));
+
+    await open();
+    await field.fill("3");
+    await dialog.getByRole("button", { name: "Set weight" }).click();
+    await page.getByText("t0 has the weight 3 now.").waitFor();
+    assert.equal(await dialog.count(), 0);
+    await row(page, "t0").getByText("configured 1").waitFor();
+    assert.ok(isNear(await shareOfFirst(upstreams), 0.75));
+
+    await open();
+    assert.equal(await field.inputValue(), "3");
+    await dialog.getByRole("button", { name: "As configured" }).click();
+    await page.getByText("t0 has its configured weight again.").waitFor();
+    assert.equal(await row(page, "t0").getByText("configured 1").count(), 0);
+    assert.ok(isNear(await shareOfFirst(upstreams), 0.5));
+  },
+  { balancing: "weighted", tokens: true },
+);
+
+consoleTest(
+  "a target forced to be unhealthy gets no request until that is taken back",
+  "editor",
+  async ({ page, dispa, upstreams, go }) => {
+    await using _requests = new Requests(dispa);
+    await go("targets");
+    const dialog = page.getByRole("dialog", { name: "Force the health of t0" });
+    await row(page, "t0").getByRole("button", { name: "Force…" }).click();
+    await dialog.getByRole("button", { name: "Close" }).click();
+    assert.equal(await dialog.count(), 0);
+    assert.ok(isNear(await shareOfFirst(upstreams), 0.5));
+
+    await row(page, "t0").getByRole("button", { name: "Force…" }).click();
+    await dialog.getByLabel("For").selectOption("1800");
+    const before = Date.now();
+    await dialog.getByRole("button", { name: "Unhealthy" }).click();
+    await page.getByText(/^t0 counts as unhealthy for 30/i).waitFor();
+    await row(page, "t0").getByText(/^Forced until/).waitFor();
+    await row(page, "t0").getByText("Unhealthy", { exact: true }).waitFor();
+    const answer = await fetch(`http://127.0.0.1:${dispa.metricsPort}/admin/targets`, {
+      headers: { authorization: `Bearer ${TOKENS.viewer}` },
+    });
+    const { targets } = await answer.json();
+    const until = Date.parse(targets.find(({ name }: { name: string }) => name === "t0").forced.until);
+    assert.ok(until >= before + 1_790_000 && until <= Date.now() + 1_800_000, new Date(until).toISOString());
+    // One request may have been under way when the button was pressed.
+    await eventually("no request goes to it", async () => await shareOfFirst(upstreams) === 0);
+
+    await row(page, "t0").getByRole("button", { name: "Stop forcing" }).click();
+    await page.getByText("t0 is judged by its health checks again.").waitFor();
+    assert.equal(await row(page, "t0").getByText(/^Forced until/).count(), 0);
+    await eventually("it is asked again", async () => isNear(await shareOfFirst(upstreams), 0.5));
+  },
+);
+
+consoleTest(
+  "without any token the console can be read and says why nothing can be changed",
+  null,
+  async ({ page, dispa, go }) => {
+    await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
+    await page.locator(".banner").getByText(/DISPA_ADMIN_TOKEN/).waitFor();
+    assert.equal(await page.getByLabel("Token").count(), 0);
+    assert.equal(await page.getByRole("button", { name: "Log out" }).count(), 0);
+    await go("targets");
+    for (const name of ["Drain", "Weight", "Force…"]) {
+      assert.ok(await row(page, "t0").getByRole("button", { name }).isDisabled(), name);
+    }
+    await go("config");
+    await editor(page).waitFor();
+    assert.ok(!await editor(page).isEditable());
+    assert.ok(await page.getByRole("button", { name: "Review the change" }).isDisabled());
+    // What a button cannot do, a script in the page cannot do either.
+    const status = await page.evaluate(`fetch("/admin/targets", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ target: "t0", action: "drain" }),
+    }).then(({ status }) => status)`);
+    assert.equal(status, 403);
+    const { body } = await dispa.health();
+    assert.deepEqual(body.targets.map(({ draining }) => draining), [false, false]);
+  },
+  { balancing: "roundrobin", tokens: false },
+);
 
 consoleTest(
   "a broken configuration is shown at its line and changes nothing",
