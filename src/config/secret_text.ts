@@ -114,7 +114,7 @@ export function maskTree(tree: unknown, alsoSecret: readonly string[] = []): unk
         Object.entries(value).map(([key, entry]) => [key, mask(entry, [...path, key])]),
       );
     }
-    if (value === null || value === "" || typeof value === "boolean") return value;
+    if (value === undefined || value === null || value === "" || typeof value === "boolean") return value;
     if (isSecret(path, (at) => textAt(tree, at))) return MASK;
     if (typeof value !== "string") return value;
     return alsoSecret.some((secret) => value.includes(secret)) ? MASK : redactUrl(value);
