@@ -1,7 +1,6 @@
 /** /admin/config: the configuration, seen and changed. */
 import { type Context, Hono } from "hono";
-import { configToFile } from "../config/schema.ts";
-import { maskTree } from "../config/secret_text.ts";
+import { effectiveConfig } from "../config/effective.ts";
 import type { Access, AdminEnv } from "./access.ts";
 import { nameOf, roleOf } from "./access.ts";
 import {
@@ -58,7 +57,9 @@ export function configRoutes(source: AdminSource, access: Access, audit: Audit):
   });
 
   app.get("/json", viewer, (c) => {
-    const answer: ConfigJson = { ...configState(source), config: effectiveConfig(source) };
+    const environment = source.load.environment ?? Deno.env;
+    const config = effectiveConfig(source.config(), source.configText(), environment);
+    const answer: ConfigJson = { ...configState(source), config };
     return c.json(answer);
   });
 
@@ -110,15 +111,4 @@ function readFlag(text: string | undefined): boolean {
     "bad_request",
     `dry_run is ${JSON.stringify(text.slice(0, 100))}, wanted true or false`,
   );
-}
-
-/** Environment variables whose value may be of public interest are few; those of such names are not. */
-const SECRET_VARIABLE = /pass|secret|token|key|credential|auth/i;
-
-function effectiveConfig(source: AdminSource): Record<string, unknown> {
-  const environment = source.load.environment ?? Deno.env;
-  const names = [...source.configText().matchAll(/\$\{([A-Za-z_][A-Za-z0-9_]*)/g)].map(([, name]) => name);
-  const secrets = names.filter((name) => SECRET_VARIABLE.test(name))
-    .map((name) => environment.get(name) ?? "").filter((value) => value !== "");
-  return maskTree(configToFile(source.config()), secrets) as Record<string, unknown>;
 }

@@ -3,7 +3,7 @@ import { loadConfig } from "../config/load.ts";
 import { formatProblem } from "../config/problem.ts";
 import { type LogFormat, Logger } from "../runtime/log.ts";
 import { WriterFailure } from "../runtime/log_writer.ts";
-import { BindFailure, Supervisor } from "../runtime/supervisor.ts";
+import { BindFailure, SetupFailure, Supervisor } from "../runtime/supervisor.ts";
 import { CONFIG_FLAGS, configSource } from "./config_flags.ts";
 import { ExitCode } from "./exit_codes.ts";
 import { parseFlags, UsageError } from "./flags.ts";
@@ -50,6 +50,7 @@ export async function run(args: string[]): Promise<number> {
   } catch (fault) {
     logger.log("error", fault instanceof Error ? fault.message : String(fault));
     if (fault instanceof BindFailure) return ExitCode.BindError;
+    if (fault instanceof SetupFailure) return ExitCode.ConfigError;
     if (fault instanceof WriterFailure) return ExitCode.DatabaseError;
     return ExitCode.Internal;
   }

@@ -40,7 +40,7 @@ export async function validate(args: string[]): Promise<number> {
     console.error(`${path}: ${result.problems.length} problem(s)`);
     return ExitCode.ConfigError;
   }
-  if (values.print) console.log(printConfig(result.config));
+  if (values.print) console.log(printConfig(result.config, result.text, load.environment));
   else console.log(`${path}: valid`);
   return ExitCode.Ok;
 }

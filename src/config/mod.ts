@@ -9,7 +9,7 @@ export type * from "./model.ts";
 export { printConfig } from "./print.ts";
 export { formatProblem } from "./problem.ts";
 export type { Problem } from "./problem.ts";
-export { redactConfig, redactUrl } from "./redact.ts";
+export { redactUrl } from "./redact.ts";
 export { configSchema } from "./schema.ts";
 export { watchConfig } from "./watch.ts";
 export type { ConfigWatch, WatchOptions } from "./watch.ts";

@@ -1,5 +1,4 @@
-/** Secrets of the configuration are masked here, and nowhere else. */
-import type { Config } from "./model.ts";
+/** What stands in the place of secrets, and passwords in URLs. */
 
 /** Stands where a secret stood. */
 export const MASK = "********";
@@ -13,15 +12,4 @@ export function redactUrl(url: string): string {
   return url
     .replace(/^([a-z][a-z0-9+.-]*:\/\/[^:@/]*):.*@/is, `$1:${MASK}@`)
     .replace(/([?&](?:ssl|pg)?password=)[^&]*/gi, `$1${MASK}`);
-}
-
-/** @returns a copy in which every secret is masked, fit to be shown or printed */
-export function redactConfig(config: Config): Config {
-  const copy = structuredClone(config);
-  copy.logging.database.url = redactUrl(copy.logging.database.url);
-  const { rateLimit, auth, jwt } = copy.security;
-  if (auth !== null) auth.keys = auth.keys.map(() => MASK);
-  if (jwt !== null && jwt.secret !== null) jwt.secret = MASK;
-  if (rateLimit !== null && rateLimit.store !== null) rateLimit.store = redactUrl(rateLimit.store);
-  return copy;
 }

@@ -36,7 +36,7 @@ import { components } from "./components.ts";
 import { ControlMetrics } from "./control_metrics.ts";
 import type { Log, Logger } from "./log.ts";
 import { LogWriter } from "./log_writer.ts";
-import { ProxyThreads } from "./proxy_threads.ts";
+import { ProxyThreads, ThreadFailure } from "./proxy_threads.ts";
 import { SharedBlocks } from "./shared_blocks.ts";
 import { allocateProcessBlocks } from "./shared_memory.ts";
 import { sharedNeeds } from "./shared_needs.ts";
@@ -49,6 +49,11 @@ const APP_CLOSE_TIMEOUT_MS = 1_000;
 /** A listener that cannot be opened: exit code 2. */
 export class BindFailure extends Error {
   override name = "BindFailure";
+}
+
+/** A part of the configuration that could not be made at start: exit code 1. */
+export class SetupFailure extends Error {
+  override name = "SetupFailure";
 }
 
 export interface SupervisorOptions {
@@ -209,6 +214,10 @@ export class Supervisor {
       await this.#threads.start(spec, certificates?.keys ?? null);
       this.#certificates.use(config.tls, certificates);
     } catch (fault) {
+      // Anything else that a thread cannot make of the configuration is a fault of that: a plugin's module, a key.
+      if (fault instanceof ThreadFailure && fault.reason === "internal") {
+        throw new SetupFailure(fault.message);
+      }
       const keys = config.tls.enabled ? "server.bind_address, tls.port" : "server.bind_address";
       throw new BindFailure(
         `cannot listen on ${clientUrls(config).join(" and ")} (${keys}): ${messageOf(fault)}`,

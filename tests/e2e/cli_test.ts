@@ -90,6 +90,28 @@ Deno.test("validate --print prints what validates to the same again", async () =
   });
 });
 
+Deno.test("validate --print shows no secret, of the file or of the environment", async () => {
+  await inFolder(async (folder) => {
+    const path = join(folder, "a.toml");
+    Deno.writeTextFileSync(
+      path,
+      `${TARGET}
+[security.rate_limit]
+rate_per_sec = 1
+store = "redis://:geheim@localhost:1/0"
+[[routing.rules]]
+name = "a"
+[routing.rules.request_actions.headers]
+set = { Authorization = "Bearer geheim", X-Key = "\${SOME_KEY}" }
+`,
+    );
+    const printed = await runDispa(["validate", "-c", path, "--print"], { env: { SOME_KEY: "heimlich" } });
+    assert.equal(printed.code, 0, printed.stderr);
+    assert.match(printed.stdout, /store = "redis:\/\/:\*{8}@localhost:1\/0"/);
+    assert.doesNotMatch(printed.stdout + printed.stderr, /geheim|heimlich/);
+  });
+});
+
 Deno.test("files that are no configuration give a clear error and exit 1, never a stack trace", async () => {
   await inFolder(async (folder) => {
     const files: Record<string, string | Uint8Array> = {

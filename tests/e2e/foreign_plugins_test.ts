@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Dispa } from "../support/dispa.ts";
+import { Dispa, dispaCommand } from "../support/dispa.ts";
 import { field, ok, RawUpstream } from "../support/upstream.ts";
 
 const EXAMPLES = fileURLToPath(new URL("../../examples/plugins/", import.meta.url));
@@ -142,10 +142,15 @@ Deno.test("a module that lacks an export is refused with its name", () =>
     const module = join(folder, "bad.wasm");
     await Deno.writeFile(module, await assemble("bad.wat", '(module (memory (export "memory") 1))'));
     await using upstream = new RawUpstream(() => ok("hello"));
-    await assert.rejects(
-      Dispa.start({ toml: toml(upstream.url, `type = "wasm"\nconfig = { module_path = "${module}" }`) }),
-      /alloc/,
+    const path = join(folder, "config.toml");
+    await Deno.writeTextFile(
+      path,
+      `[server]\nbind_address = "127.0.0.1:0"\n[monitoring]\nenabled = false\n[logging]\nenabled = false\n` +
+        toml(upstream.url, `type = "wasm"\nconfig = { module_path = "${module}" }`),
     );
+    const { code, stderr } = await dispaCommand(["run", "-c", path]).output();
+    assert.equal(code, 1);
+    assert.match(new TextDecoder().decode(stderr), /plugin "p".*alloc/s);
   }));
 
 Deno.test("a script sees and changes both messages, and cannot read files in its sandbox", () =>

@@ -1,6 +1,6 @@
 /** `[security.access_control]` and `[security.rate_limit]`. */
 import assert from "node:assert/strict";
-import { printConfig, redactConfig } from "../../../src/config/mod.ts";
+import { printConfig, redactUrl } from "../../../src/config/mod.ts";
 import { accepted, check, ONE_TARGET } from "./support.ts";
 
 const access = (lines: string) => `[security.access_control]\n${lines}\n${ONE_TARGET}`;
@@ -134,5 +134,8 @@ Deno.test("the store's password is masked when printed, and the rest loads back"
   const printed = printConfig(config);
   assert.ok(!printed.includes("geheim"));
   assert.ok(printed.includes('store = "redis://:********@h:1/0"'));
-  assert.deepEqual(await accepted(printed), redactConfig(config));
+  const { rateLimit } = config.security;
+  assert.ok(rateLimit?.store);
+  rateLimit.store = redactUrl(rateLimit.store);
+  assert.deepEqual(await accepted(printed), config);
 });
