@@ -8,6 +8,7 @@ const HELP =
 
 Usage:
   dispa [run] [flags]          start the proxy
+  dispa init [flags] [FILE]    write a configuration to start from
   dispa validate [flags]       check the configuration without starting anything
   dispa explain [flags]        say why a request would go where it goes, without sending it
   dispa traffic <command>      ask the traffic log: query, stats, tail, prune
@@ -28,14 +29,14 @@ SIGHUP and SIGUSR1 reload the configuration, which is also watched.
 Exit codes: 0 ok, 1 configuration error, 2 cannot listen, 3 traffic log cannot be opened, 64 wrong usage.
 
 Examples:
-  dispa -c config/config.toml
+  dispa init && dispa
   dispa run -b 127.0.0.1:9000 -w 2 --log-format json
   dispa validate -c config/config.toml --strict
   dispa explain --host example.com --path /api/users
   curl -H 'Host: example.com' http://localhost:8080/
 `;
 
-const COMMANDS = ["run", "validate", "explain", "traffic", "healthcheck", "help"];
+const COMMANDS = ["run", "init", "validate", "explain", "traffic", "healthcheck", "help"];
 
 /** @param args without the program's name */
 export async function main(args: string[]): Promise<number> {
@@ -74,6 +75,8 @@ async function dispatch(args: string[]): Promise<number> {
   }
   const rest = args.slice(1);
   switch (first) {
+    case "init":
+      return await (await import("./init.ts")).init(rest);
     case "validate":
       return await (await import("./validate.ts")).validate(rest);
     case "explain":

@@ -12,7 +12,7 @@ export async function readConfigText(path: string): Promise<FileText> {
     if ((await file.stat()).isDirectory) return failure("found a directory, wanted a TOML file");
     bytes = await readAtMost(file, MAX_CONFIG_BYTES);
   } catch (error) {
-    return failure(`cannot read the configuration file: ${reasonOf(error)}`);
+    return failure(`cannot read the configuration file: ${reasonOf(error, path)}`);
   }
   if (bytes === null) {
     return failure(`larger than ${MAX_CONFIG_BYTES} bytes, which is the most a configuration file may have`);
@@ -33,8 +33,8 @@ function failure(message: string): { ok: false; line: number | null; message: st
   return { ok: false, line: null, message };
 }
 
-function reasonOf(error: unknown): string {
-  if (error instanceof Deno.errors.NotFound) return "there is no such file";
+function reasonOf(error: unknown, path: string): string {
+  if (error instanceof Deno.errors.NotFound) return `there is no such file, "dispa init ${path}" writes one`;
   if (error instanceof Deno.errors.IsADirectory) return "it is a directory";
   if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
   return error instanceof Error ? error.message : String(error);

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { Dispa } from "../support/dispa.ts";
 import { freePort } from "../support/ports.ts";
+import { runsOn } from "../support/runtime.ts";
 import { exchange, fromLatin1, ok, RawUpstream, writeAll } from "../support/upstream.ts";
 
 const HEAD = `
@@ -171,8 +172,8 @@ Deno.test("a fragment in the target never reaches the target server", async () =
   await using dispa = await Dispa.start({ toml: target(upstream.url) });
   const request = "GET /a#b HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n";
   const { status } = parse(await exchange(dispa.port, request));
-  // Deno 2.6 cuts it off before anybody can see it; later ones tell, and it is refused.
-  if (status === 200) assert.deepEqual(upstream.requests.map(({ target }) => target), ["/a"]);
+  // Deno 2.6 cuts it off before anybody can see it.
+  if (!runsOn(2, 9)) assert.deepEqual(upstream.requests.map(({ target }) => target), ["/a"]);
   else assert.deepEqual([status, upstream.requests.length], [400, 0]);
 });
 

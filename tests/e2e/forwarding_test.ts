@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { brotliCompressSync, gunzipSync, gzipSync } from "node:zlib";
 import { Dispa } from "../support/dispa.ts";
+import { runsOn } from "../support/runtime.ts";
 import {
   field,
   fromLatin1,
@@ -137,7 +138,8 @@ for (const transport of TRANSPORTS) {
       assert.equal(field(upstream.requests[0], "accept-encoding"), "gzip, br, zstd");
     } else {
       assert.doesNotMatch(head, /content-encoding/i);
-      assert.match(head, /etag: W\/"e1"/i);
+      // Deno 2.6 decodes without a trace, so that nobody can know what the validator belongs to.
+      if (runsOn(2, 9)) assert.match(head, /etag: W\/"e1"/i);
       assert.ok(body.includes("compressed compressed"));
       assert.equal(field(upstream.requests[0], "accept-encoding"), "zstd");
     }
@@ -150,8 +152,12 @@ for (const transport of TRANSPORTS) {
       "HEAD / HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n",
       () => `HTTP/1.1 200 OK\r\ncontent-encoding: br\r\ncontent-length: ${coded.length}\r\n\r\n`,
     );
-    assert.match(received, /content-encoding: br/i);
-    assert.match(received, new RegExp(`content-length: ${coded.length}\r\n`, "i"));
+    // Deno 2.6 takes both fields away even where there is nothing to decode.
+    if (transport === "fetch" && !runsOn(2, 9)) assert.match(received, /^HTTP\/1.1 200 OK\r\n/);
+    else {
+      assert.match(received, /content-encoding: br/i);
+      assert.match(received, new RegExp(`content-length: ${coded.length}\r\n`, "i"));
+    }
   });
 
   Deno.test(`${transport}: every Set-Cookie arrives as a field of its own, in order`, async () => {
@@ -348,7 +354,8 @@ for (const transport of TRANSPORTS) {
       using client = await RawClient.connect(dispa.port);
       await client.send(`GET ${path} HTTP/1.1\r\nHost: example.com\r\n\r\n`);
       const received = await client.readToEnd();
-      assert.match(received, /begin/);
+      // Deno 2.6 cuts the connection before it sends what the cut has overtaken.
+      if (runsOn(2, 9)) assert.match(received, /begin/);
       assert.doesNotMatch(received, /\r\n0\r\n\r\n$/);
       const record = await dispa.record(`of ${path}`, (record) => record.path === path);
       assert.match(record.error_message!, /^reset: /);
@@ -393,13 +400,14 @@ Deno.test("latin-1 bytes in header values pass both ways unchanged", async () =>
 });
 
 Deno.test("non-ASCII bytes in the path reach the upstream as the bytes the client sent", async () => {
-  const { seen } = await roundTrip(
+  const { seen, received } = await roundTrip(
     "http1",
-    "GET /caf\xc3\xa9 HTTP/1.1\r\nHost: example.com\r\n\r\n",
+    "GET /caf\xc3\xa9 HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n",
     () => ok("hello"),
-    /hello/,
   );
-  assert.equal(seen[0].target, "/caf\xc3\xa9");
+  // Deno 2.6 refuses them itself.
+  if (runsOn(2, 9)) assert.equal(seen[0].target, "/caf\xc3\xa9");
+  else assert.match(received, /^HTTP\/1.1 400 /);
 });
 
 Deno.test("a client's request id is passed on and recorded", async () => {

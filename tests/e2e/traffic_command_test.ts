@@ -90,7 +90,7 @@ function answer({ target }: RawRequest): Reply {
 async function askFrom(localAddress: string, dispa: Dispa, host: string, path: string): Promise<void> {
   const socket = connect({ host: "127.0.0.1", port: dispa.port, localAddress });
   socket.resume();
-  socket.end(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
   await once(socket, "close");
 }
 

@@ -85,7 +85,7 @@ Deno.test("loadConfig refuses a missing file, a directory and an endless device 
       return result.ok ? [] : result.problems.map(formatProblem);
     };
     assert.deepEqual(await errors(missing), [
-      `${missing}: cannot read the configuration file: there is no such file`,
+      `${missing}: cannot read the configuration file: there is no such file, "dispa init ${missing}" writes one`,
     ]);
     assert.deepEqual(await errors(folder), [`${folder}: found a directory, wanted a TOML file`]);
     assert.deepEqual(await errors("/dev/zero"), [
