@@ -45,7 +45,7 @@ const EPOCH_MS = Date.UTC(2026, 0, 1);
 const CLOCK_SLACK_TICKS = 1000 * TICKS_PER_MS;
 
 /** A lock is held for less than a microsecond; a thread that holds it may lose its processor for some time. */
-const STALE_LOCK_MS = 100;
+const STALE_LOCK_MS = 1000;
 const SPINS_BEFORE_SLEEP = 200;
 const LOCK_SLEEP_MS = 0.05;
 const FREE = 0;
