@@ -117,6 +117,7 @@ export class SinkLane {
     await this.#settled();
     await this.#maintaining;
     if (!this.#backlog.durable) this.#dropBacklog();
+    else if (!this.#backlog.isEmpty()) this.#say("warn", "traffic records wait in the spool for the next start", {});
     if (this.#dropped > 0) this.#say("error", "traffic records were lost", { records: this.#dropped });
     this.#backlog.close();
   }
@@ -187,7 +188,8 @@ export class SinkLane {
       const pending = this.sink.write(batch);
       if (pending !== undefined) await pending;
     } catch (error) {
-      this.#countFailure(error);
+      // What the lane itself has cut short, because its time is over, is no failure of the sink.
+      if (!this.#abandoned) this.#countFailure(error);
       const written = error instanceof SinkWriteError ? error.written : 0;
       if (written > 0) metrics.countWrites(this.sink.name, written);
       return written;
