@@ -117,7 +117,9 @@ export class SinkLane {
     await this.#settled();
     await this.#maintaining;
     if (!this.#backlog.durable) this.#dropBacklog();
-    else if (!this.#backlog.isEmpty()) this.#say("warn", "traffic records wait in the spool for the next start", {});
+    else if (!this.#backlog.isEmpty()) {
+      this.#say("warn", "traffic records wait in the spool for the next start", {});
+    }
     if (this.#dropped > 0) this.#say("error", "traffic records were lost", { records: this.#dropped });
     this.#backlog.close();
   }

@@ -19,8 +19,6 @@ export interface AcceptOptions {
   hooks?: null;
 }
 
-/** Longest wait between our answer and the open socket. A client that has left in between is never told of. */
-const OPEN_TIMEOUT_MS = 10_000;
 /** The runtime tells nobody when its buffer empties: it is looked at so often, at first and at most. */
 const FIRST_POLL_MS = 1;
 const LAST_POLL_MS = 50;
@@ -93,7 +91,7 @@ export class ClientSocket implements Peer {
     this.#events = events;
     this.#openTimer = setTimeout(
       () => this.#lost("it left before the WebSocket was open"),
-      OPEN_TIMEOUT_MS,
+      this.#limits.openTimeoutMs,
     );
   }
 

@@ -41,10 +41,11 @@ export class UpstreamSocket implements Peer {
 
   #closeTimer: ReturnType<typeof setTimeout> | undefined;
   #pingTimer: ReturnType<typeof setTimeout> | undefined;
-  /** Whether anything came from the upstream, or was taken by it, since the last look. */
+  /** Whether, since the last look, anything came from the upstream, or went out of what had to wait. */
   #heard = true;
   #took = true;
   #pinged = false;
+  #stuckLooks = 0;
 
   /**
    * @param conn this object's from now on
@@ -210,7 +211,8 @@ export class UpstreamSocket implements Peer {
           const count = await this.#conn.write(bytes);
           bytes = bytes.subarray(count);
           this.#queuedBytes -= count;
-          this.#took = true;
+          // A write that leaves nothing over may only have reached the system.
+          if (this.#queuedBytes > 0) this.#took = true;
         }
         this.#tellRoom();
         if (this.#pong !== null) {
@@ -277,24 +279,29 @@ export class UpstreamSocket implements Peer {
     }, pingIntervalMs);
   }
 
+  /** Looks once in `pingIntervalMs`; two looks in a row at something dead are enough. */
   #look(): void {
-    const stuck = this.#writing && !this.#took;
-    // What is not read because the client is slow proves nothing about the upstream.
-    const silent = this.#paused === null && !this.#heard;
+    const heard = this.#heard;
+    const took = this.#took;
     this.#heard = false;
     this.#took = false;
-    if (!silent && !stuck) {
+    if (!this.#writing) this.#stuckLooks = 0;
+    // What is not read because the client is slow proves nothing, and may be why the upstream reads nothing.
+    if (this.#paused !== null || took || (heard && !this.#writing)) {
       this.#pinged = false;
+      this.#stuckLooks = 0;
+    } else if (this.#writing) {
+      if (++this.#stuckLooks < 2) return;
+      this.#end({ kind: "silent", message: "it takes nothing of what is sent" });
+      this.drop();
     } else if (!this.#pinged) {
       this.#pinged = true;
-      if (!this.#writing) this.#enqueue(this.#writer.frame(OPCODE.ping, new Uint8Array(0)));
+      this.#enqueue(this.#writer.frame(OPCODE.ping, new Uint8Array(0)));
     } else {
-      const message = stuck ? "it takes nothing of what is sent" : "it did not answer a ping";
+      const message = "it did not answer a ping";
+      if (this.#state === "open") this.#enqueue(this.#writer.close(GOING_AWAY, message));
       this.#end({ kind: "silent", message });
-      // Written if there is room; nobody waits for an answer.
-      if (this.#state === "open" && !stuck) this.#enqueue(this.#writer.close(GOING_AWAY, message));
-      if (stuck) this.drop();
-      else this.finish();
+      this.finish();
     }
   }
 }

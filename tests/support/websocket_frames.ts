@@ -99,6 +99,7 @@ function eightBytes(length: number): number[] {
 /** One end of a WebSocket connection after its handshake, frame by frame. */
 export class RawSocket {
   #unread: Uint8Array;
+  #isClosed = false;
 
   constructor(readonly conn: Deno.Conn, unread: Uint8Array = new Uint8Array(0)) {
     this.#unread = unread;
@@ -107,6 +108,13 @@ export class RawSocket {
   async send(...frames: Uint8Array[]): Promise<void> {
     let bytes: Uint8Array = concat(...frames);
     while (bytes.length > 0) bytes = bytes.subarray(await this.conn.write(bytes));
+  }
+
+  /** Closes the connection, if that has not been done. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.conn.close();
   }
 
   /** The next frame; null if the connection ended, cleanly or not. */
@@ -134,7 +142,7 @@ export class RawSocket {
   }
 
   async #more(): Promise<boolean> {
-    const buffer = new Uint8Array(65_536);
+    const buffer = new Uint8Array(1024 * 1024);
     try {
       const count = await this.conn.read(buffer);
       if (count === null) return false;
@@ -165,7 +173,10 @@ function inShort({ opcode, payload }: ParsedFrame): string {
   }
 }
 
-export const CLIENT_KEY = "dGhlIHNhbXBsZSBub25jZQ==";
+const REQUEST = "GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+  "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+export const UPGRADE_REQUEST = `${REQUEST}\r\n`;
 
 /** A raw client that has been upgraded, and the head of the answer. */
 export async function connected(
@@ -173,20 +184,15 @@ export async function connected(
   fields = "",
 ): Promise<{ socket: RawSocket; head: string } & Disposable> {
   const conn = await Deno.connect({ hostname: "127.0.0.1", port });
-  const request = "GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-    `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${CLIENT_KEY}\r\n${fields}\r\n`;
-  await conn.write(new TextEncoder().encode(request));
+  await conn.write(new TextEncoder().encode(`${REQUEST}${fields}\r\n`));
   let bytes: Uint8Array = new Uint8Array(0);
   const buffer = new Uint8Array(4096);
   for (;;) {
     const text = new TextDecoder("latin1").decode(bytes);
     const end = text.indexOf("\r\n\r\n");
     if (end !== -1) {
-      return {
-        socket: new RawSocket(conn, bytes.slice(end + 4)),
-        head: text.slice(0, end + 4),
-        [Symbol.dispose]: () => conn.close(),
-      };
+      const socket = new RawSocket(conn, bytes.slice(end + 4));
+      return { socket, head: text.slice(0, end + 4), [Symbol.dispose]: () => socket.close() };
     }
     const count = await conn.read(buffer);
     if (count === null) throw new Error(`the connection ended in the middle of the answer: ${text}`);

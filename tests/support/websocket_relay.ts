@@ -19,6 +19,7 @@ export const LIMITS: WebSocketLimits = {
   maxBufferedBytes: 1024 * 1024,
   pingIntervalMs: 0,
   idleTimeoutMs: 0,
+  openTimeoutMs: 10_000,
   closeTimeoutMs: 5000,
   stallTimeoutMs: 60_000,
 };
@@ -97,7 +98,9 @@ export class Relay implements AsyncDisposable {
           () => {},
         );
         release = connectionRelease();
-        finished.push(server.finished.finally(() => open.delete(abort)));
+        // On Deno 2.6 it rejects where a client left before it was answered.
+        const done = () => void open.delete(abort);
+        finished.push(server.finished.then(done, done));
       }
     })();
     return async () => {

@@ -161,6 +161,13 @@ const files = some({
     backoff: some({ base: milliseconds(0, 60_000), max: milliseconds(0, 60_000) }),
     budget: some({ percent: fc.nat(8000).map((value) => value / 8), min_per_sec: fc.nat(1_000_000) }),
   }),
+  websocket: some({
+    enabled: fc.boolean(),
+    idle_timeout: milliseconds(),
+    max_message_bytes: fc.integer({ min: 1, max: 67_108_864 }),
+    ping_interval: milliseconds(),
+    max_buffered_bytes: fc.integer({ min: 1024, max: 1_000_000 }),
+  }),
   plugins: some({
     enabled: fc.boolean(),
     apply_before_domain_match: fc.boolean(),

@@ -109,6 +109,10 @@ const ranges: [key: string, allowed: string[], refused: string[]][] = [
   ["security.enabled", ["true", "false"], ["0", '"yes"']],
   ["security.access_control.enabled", ["true", "false"], ["0", '"yes"']],
   ["security.rate_limit.rate_per_sec", ["0.001", "1000000", "2.5"], ["0", "-1", "1000001", "nan", '"5"']],
+  ["websocket.idle_timeout", ["0", "86400"], ["-1", "86401", "nan"]],
+  ["websocket.ping_interval", ["0", "0.5", "86400"], ["-1", "86401", '"30"']],
+  ["websocket.max_message_bytes", ["1", "67108864"], ["0", "67108865", "1.5"]],
+  ["websocket.max_buffered_bytes", ["1024", "1073741824"], ["1023", "1073741825"]],
   ["security.access_control.trust_proxy_headers", ["true", "false"], ["1", '"true"']],
 ];
 

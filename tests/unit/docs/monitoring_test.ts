@@ -69,7 +69,7 @@ Deno.test("the Grafana dashboard shows every family that Dispa counts itself", (
   }
 });
 
-Deno.test("the Grafana dashboard has rates, errors, a latency heat map, targets, the log writer, plugins and workers", () => {
+Deno.test("the Grafana dashboard has rates, errors, a latency heat map, targets, the log writer, plugins, workers and WebSockets", () => {
   const rows = dashboard.panels.filter(({ type }) => type === "row").map(({ title }) => title);
   deepEqual(rows, [
     "Overview",
@@ -80,6 +80,7 @@ Deno.test("the Grafana dashboard has rates, errors, a latency heat map, targets,
     "Workers and configuration",
     "Log writer",
     "Plugins and security",
+    "WebSockets",
   ]);
   const heatMaps = dashboard.panels.filter(({ type }) => type === "heatmap");
   deepEqual(heatMaps.map(({ targets }) => targets?.flatMap(({ expr }) => seriesOf(expr))), [[

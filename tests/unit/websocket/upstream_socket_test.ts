@@ -5,6 +5,7 @@ import type { Message } from "../../../src/websocket/frames.ts";
 import type { WebSocketLimits } from "../../../src/websocket/limits.ts";
 import type { Ending } from "../../../src/websocket/peer.ts";
 import { UpstreamSocket } from "../../../src/websocket/upstream_socket.ts";
+import { until } from "../../support/event_loop.ts";
 import type { ScriptedUpstream } from "../../support/scripted_upstream.ts";
 import {
   BINARY,
@@ -12,6 +13,7 @@ import {
   closePayload,
   frame,
   PING,
+  PONG,
   type RawSocket,
   TEXT,
 } from "../../support/websocket_frames.ts";
@@ -54,6 +56,15 @@ async function open(upstream: ScriptedUpstream, limits: Partial<WebSocketLimits>
   return new Opened(socket);
 }
 
+/** An upstream, and what its script for the only connection comes to. */
+function reporting<T>(
+  script: (raw: RawSocket) => Promise<T>,
+): { upstream: ScriptedUpstream; report: Promise<T> } {
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  const upstream = webSocketUpstream((raw) => script(raw).then(resolve, reject));
+  return { upstream, report: promise };
+}
+
 /** What the upstream is told, in short, until the connection ends. */
 async function listen(raw: RawSocket): Promise<string[]> {
   const said: string[] = [];
@@ -89,18 +100,17 @@ const HOSTILE: [name: string, frames: Uint8Array[], code: number, message: RegEx
 
 for (const [name, frames, code, message] of HOSTILE) {
   Deno.test(`an upstream that sends ${name} is told ${code} and left`, async () => {
-    let heard: string[] = [];
-    await using upstream = webSocketUpstream(async (raw) => {
+    const { upstream: hostile, report } = reporting(async (raw) => {
       await raw.send(...frames);
-      heard = await listen(raw);
+      return await listen(raw);
     });
+    await using upstream = hostile;
     const opened = await open(upstream, { maxMessageBytes: 10_000 });
     const ending = await opened.ended;
     assert.ok(ending.kind === "fault");
     assert.equal(ending.code, code);
     assert.match(ending.message, message);
-    await upstream[Symbol.asyncDispose]();
-    assert.deepEqual(heard, [`close ${code}`]);
+    assert.deepEqual(await report, [`close ${code}`]);
     assert.deepEqual(opened.messages, []);
   });
 }
@@ -127,22 +137,21 @@ Deno.test("an upstream that closes in the middle of a frame, or without a word, 
 });
 
 Deno.test("a Close frame of the upstream is answered with its code and reason", async () => {
-  let heard: string[] = [];
-  await using upstream = webSocketUpstream(async (raw) => {
+  const { upstream: closing, report } = reporting(async (raw) => {
     await raw.send(frame(CLOSE, closePayload(4002, "enough")), frame(TEXT, "behind"));
-    heard = [(await raw.said())!];
+    return await raw.said();
   });
+  await using upstream = closing;
   const opened = await open(upstream);
   assert.deepEqual(await opened.ended, { kind: "closed", code: 4002, reason: "enough" });
-  await upstream[Symbol.asyncDispose]();
-  assert.deepEqual(heard, ["close 4002 enough"]);
+  assert.equal(await report, "close 4002 enough");
   assert.deepEqual(opened.messages, []);
 });
 
 Deno.test("close sends what is queued, then the Close frame, and waits for the answer", async () => {
-  let heard: string[] = [];
+  let heard: (string | null)[] = [];
   await using upstream = webSocketUpstream(async (raw) => {
-    heard = [(await raw.said())!, (await raw.said())!];
+    heard = [await raw.said(), await raw.said()];
     await raw.send(frame(TEXT, "still here"), frame(CLOSE, closePayload(3001, "fine")));
     await raw.closed();
   });
@@ -164,30 +173,27 @@ Deno.test("an upstream that does not answer a Close frame is left after a time",
 });
 
 Deno.test("finish sends what is queued and ends the connection without a Close frame", async () => {
-  let heard: string[] = [];
-  await using upstream = webSocketUpstream(async (raw) => {
-    heard = await listen(raw);
-  });
+  const { upstream: listening, report } = reporting(listen);
+  await using upstream = listening;
   const opened = await open(upstream);
   for (let i = 0; i < 100; i++) opened.socket.send(`message ${i}`);
   opened.socket.finish();
-  await upstream[Symbol.asyncDispose]();
-  assert.deepEqual(heard, Array.from({ length: 100 }, (_, i) => `text message ${i}`));
+  assert.deepEqual(await report, Array.from({ length: 100 }, (_, i) => `text message ${i}`));
 });
 
 Deno.test("pings are answered with their payload, between fragments too", async () => {
-  let heard: string[] = [];
-  await using upstream = webSocketUpstream(async (raw) => {
+  const { upstream: pinging, report } = reporting(async (raw) => {
     await raw.send(frame(TEXT, "he", { final: false }), frame(PING, "one"), frame(0, "llo"));
-    heard = [(await raw.said())!];
+    const heard = [await raw.said()];
     await raw.send(frame(CLOSE, ""));
-    heard.push((await raw.said())!);
+    heard.push(await raw.said());
+    return heard;
   });
+  await using upstream = pinging;
   const opened = await open(upstream);
   await opened.ended;
   assert.deepEqual(opened.messages, ["hello"]);
-  await upstream[Symbol.asyncDispose]();
-  assert.deepEqual(heard, ["pong one", "close"]);
+  assert.deepEqual(await report, ["pong one", "close"]);
 });
 
 Deno.test("a silent upstream is pinged and stays as long as it answers", async () => {
@@ -197,21 +203,18 @@ Deno.test("a silent upstream is pinged and stays as long as it answers", async (
       await raw.send(frame(0xa, ""));
     }
     await raw.send(frame(CLOSE, closePayload(1000)));
-    await listen(raw);
+    assert.equal(await raw.said(), "close 1000");
   });
   const opened = await open(upstream, { pingIntervalMs: 20 });
   assert.deepEqual(await opened.ended, { kind: "closed", code: 1000, reason: "" });
 });
 
 Deno.test("an upstream that answers no ping is told 1001 and left", async () => {
-  let heard: string[] = [];
-  await using upstream = webSocketUpstream(async (raw) => {
-    heard = await listen(raw);
-  });
+  const { upstream: listening, report } = reporting(listen);
+  await using upstream = listening;
   const opened = await open(upstream, { pingIntervalMs: 20 });
   assert.deepEqual(await opened.ended, { kind: "silent", message: "it did not answer a ping" });
-  await upstream[Symbol.asyncDispose]();
-  assert.deepEqual(heard, ["ping", "close 1001 it did not answer a ping"]);
+  assert.deepEqual(await report, ["ping", "close 1001 it did not answer a ping"]);
 });
 
 Deno.test("an upstream that takes nothing is held to be dead, even if it speaks", async () => {
@@ -234,13 +237,15 @@ Deno.test("an upstream that takes nothing is held to be dead, even if it speaks"
 
 Deno.test("send asks for a pause when too much waits, and tells when there is room", async () => {
   const read = Promise.withResolvers<void>();
-  let received = 0;
-  await using upstream = webSocketUpstream(async (raw) => {
+  const { upstream: slow, report } = reporting(async (raw) => {
     await read.promise;
-    for (let next = await raw.frame(); next !== null; next = await raw.frame()) {
-      received += next.payload.length;
+    let received = 0;
+    for (let said = await raw.frame(); said !== null; said = await raw.frame()) {
+      received += said.payload.length;
     }
+    return received;
   });
+  await using upstream = slow;
   const opened = await open(upstream, { maxBufferedBytes: 300_000 });
   const part = new Uint8Array(100_000);
   let sent = part.length;
@@ -253,31 +258,37 @@ Deno.test("send asks for a pause when too much waits, and tells when there is ro
   read.resolve();
   await opened.drained();
   opened.socket.finish();
-  await upstream[Symbol.asyncDispose]();
-  assert.equal(received, sent);
+  assert.equal(await report, sent);
 });
 
-Deno.test("a flood of pings that is not read from takes no memory: only the latest is answered", async () => {
+Deno.test("a flood of pings whose answers cannot leave takes no memory: only the latest is answered", async () => {
   const flood = 20_000;
-  let pongs = 0;
-  await using upstream = webSocketUpstream(async (raw) => {
-    // Nothing is read until all are sent, so that the answers cannot leave.
+  const taken = Promise.withResolvers<void>();
+  const { upstream: flooding, report } = reporting(async (raw) => {
+    // Nothing is read until all have been taken.
     for (let i = 0; i < flood; i += 1000) {
-      await raw.send(...Array.from({ length: 1000 }, (_, j) => frame(PING, `${i + j}`.padStart(125))));
+      await raw.send(...Array.from({ length: 1000 }, (_, j) => frame(PING, `${i + j}`)));
     }
-    await raw.send(frame(TEXT, "done"));
-    for (let next = await raw.frame(); next !== null; next = await raw.frame()) {
-      if (next.opcode === 0xa) pongs++;
-      if (next.opcode === 0xa && new TextDecoder().decode(next.payload).trim() === `${flood - 1}`) break;
+    await raw.send(frame(TEXT, "all sent"));
+    await taken.promise;
+    let pongs = 0;
+    for (let said = await raw.frame(); said !== null; said = await raw.frame()) {
+      if (said.opcode !== PONG) continue;
+      pongs++;
+      if (new TextDecoder().decode(said.payload) === `${flood - 1}`) break;
     }
+    return pongs;
   });
+  await using upstream = flooding;
   const opened = await open(upstream);
   // Fills the way out, so that a pong has to wait.
   for (let i = 0; i < 16; i++) opened.socket.send(new Uint8Array(1_000_000));
-  await opened.ended;
-  assert.deepEqual(opened.messages, ["done"]);
-  await upstream[Symbol.asyncDispose]();
-  assert.ok(pongs >= 1 && pongs < flood, `${pongs} pongs for ${flood} pings`);
+  await until(() => opened.messages.length === 1);
+  taken.resolve();
+  assert.equal((await opened.ended).kind, "lost");
+  // One behind each message that left before the way out was full, and the latest.
+  const pongs = await report;
+  assert.ok(pongs <= 17, `${pongs} pongs for ${flood} pings`);
 });
 
 Deno.test("pause holds the upstream back, resume lets it go on", async () => {
