@@ -1,9 +1,9 @@
 /** The writer thread as the control thread sees it: opened, connected to proxy threads, replaced when it dies. */
 import type { LoggingConfig } from "../config/model.ts";
 import { MetricCells, type MetricRegistry } from "../metrics/mod.ts";
-import { QueueGauge } from "../traffic/gauge.ts";
+import { QueueAccount } from "../traffic/account.ts";
 import type { Log } from "./log.ts";
-import type { FromWriter, ToWriter } from "./messages.ts";
+import type { FromWriter, ToWriter, WriterConnection } from "./messages.ts";
 import { Thread } from "./thread.ts";
 import { threadModule } from "../thread_module.ts";
 
@@ -22,7 +22,9 @@ export interface LogWriterOptions {
   bucketsMs: Record<string, number[]>;
   registry: MetricRegistry;
   log: Log;
-  /** A new writer runs: proxy threads need new ports. */
+  /** The writer has died: proxy threads need new lines, at once, so that no more goes to nobody. */
+  onDeath: () => void;
+  /** A new writer runs. */
   onReplaced: () => void;
   nextThreadId: () => number;
 }
@@ -40,6 +42,10 @@ export class LogWriter {
   #waiting: { resolve: (message: FromWriter) => void; reject: (fault: Error) => void } | null = null;
   #restart: ReturnType<typeof setTimeout> | undefined;
   #tap: TrafficTapping | null = null;
+  /** Whether the thread takes lines. */
+  #isOpen = false;
+  /** Lines that no writer has yet. */
+  readonly #newLines: Extract<ToWriter, { type: "connect" }>[] = [];
 
   constructor(logging: LoggingConfig, options: LogWriterOptions) {
     this.#logging = logging;
@@ -74,6 +80,8 @@ export class LogWriter {
       this.end();
       throw new WriterFailure(reply.message);
     }
+    this.#isOpen = true;
+    this.#handOverLines();
     if (this.#tap !== null) this.tap(this.#tap);
   }
 
@@ -88,12 +96,20 @@ export class LogWriter {
     this.#thread?.post({ type: "tap", recordsPerSecond: tap?.recordsPerSecond ?? 0 });
   }
 
-  /** A port on which record batches reach the writer. */
-  connect(): MessagePort | null {
-    if (this.#thread === null) return null;
+  /**
+   * A line on which record batches reach the writer, or the next one while there is none: what is sent into it
+   * waits until then.
+   */
+  connect(): WriterConnection {
     const { port1, port2 } = new MessageChannel();
-    this.#thread.post({ type: "connect", port: port1 }, [port1]);
-    return port2;
+    const account = new SharedArrayBuffer(QueueAccount.BYTES);
+    this.#newLines.push({ type: "connect", port: port1, account });
+    if (this.#isOpen) this.#handOverLines();
+    return { port: port2, account };
+  }
+
+  #handOverLines(): void {
+    for (const line of this.#newLines.splice(0)) this.#thread?.post(line, [line.port]);
   }
 
   /** @throws WriterFailure if the new sinks cannot be opened; the old ones stay */
@@ -138,15 +154,14 @@ export class LogWriter {
 
   #onDeath(reason: string): void {
     this.#thread = null;
+    this.#isOpen = false;
     this.#options.registry.retire(this.#threadId);
     this.#options.log(
       "error",
-      "the writer thread died and is replaced, records on their way to it are lost",
+      "the writer thread died and is replaced, records it had not written are lost and counted",
       { reason },
     );
-    // Nobody will give the room back that the dead thread's batches took.
-    const gauge = new QueueGauge(this.#options.queue);
-    gauge.release(gauge.queuedBytes());
+    this.#options.onDeath();
     this.#waiting?.reject(new WriterFailure(`the writer thread died: ${reason}`));
     this.#waiting = null;
     this.#scheduleRestart();

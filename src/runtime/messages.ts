@@ -21,9 +21,11 @@ export type ToProxy =
     snapshot: SnapshotSpec;
     /** Null where `tls.enabled` is off. */
     keys: CertificateKeys | null;
+    /** Null where there is no traffic log. The port is transferred. */
+    writer: WriterConnection | null;
   }
   /** Send record batches here from now on; the port is transferred. */
-  | { type: "connect_writer"; port: MessagePort }
+  | { type: "connect_writer"; connection: WriterConnection }
   /** Build everything the new generation needs, open its listener, change nothing yet. */
   | { type: "prepare"; snapshot: SnapshotSpec; keys: CertificateKeys | null }
   /** Use the prepared generation from now on. */
@@ -36,6 +38,13 @@ export type ToProxy =
   | { type: "renew_certificates"; keys: CertificateKeys }
   /** Close the listener, finish what is in flight, answer `drained`. */
   | { type: "drain" };
+
+/** One proxy thread's line to the writer: batches go through the port, the account says what became of them. */
+export interface WriterConnection {
+  port: MessagePort;
+  /** Of `QueueAccount.BYTES`. */
+  account: SharedArrayBuffer;
+}
 
 /** Proxy thread to control thread. */
 export type FromProxy =
@@ -63,7 +72,7 @@ export type ToWriter =
     cells: SharedArrayBuffer;
   }
   /** One proxy thread's line of batches. */
-  | { type: "connect"; port: MessagePort }
+  | { type: "connect"; port: MessagePort; account: SharedArrayBuffer }
   | { type: "reconfigure"; logging: LoggingConfig }
   /** Send records here too, at most so many a second; 0: none. */
   | { type: "tap"; recordsPerSecond: number }

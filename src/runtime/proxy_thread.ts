@@ -23,9 +23,10 @@ import { RemoteKeySets } from "../security/remote_keys.ts";
 import { Snapshot, type SnapshotContext, type SnapshotSpec } from "../proxy/snapshot.ts";
 import type { CertificateKeys } from "../proxy/tls_keys.ts";
 import { RecordBuffer, type RecordBufferOptions } from "../traffic/buffer.ts";
+import { QueueAccount } from "../traffic/account.ts";
 import { QueueGauge } from "../traffic/gauge.ts";
 import { TransportSet } from "../upstream/transports.ts";
-import type { FromProxy, ToProxy } from "./messages.ts";
+import type { FromProxy, ToProxy, WriterConnection } from "./messages.ts";
 import { Heartbeats } from "./shared_memory.ts";
 import { threadScope } from "./thread_scope.ts";
 
@@ -95,6 +96,8 @@ class ProxyThread {
       log: context.log,
     });
     this.#keys = start.keys;
+    // Before the first request can come: none goes unrecorded.
+    if (start.writer !== null) this.connectWriter(start.writer);
     this.#listeners = this.#listen(snapshot.config, start.keys, null);
     this.#ticker = setInterval(() => this.#tick(), TICK_MS);
   }
@@ -177,10 +180,14 @@ class ProxyThread {
   }
 
   /** A writer thread that died is replaced: what was collected for it goes to the next one. */
-  connectWriter(port: MessagePort): void {
+  connectWriter({ port, account: buffer }: WriterConnection): void {
+    const account = new QueueAccount(buffer);
     const { config } = this.#handler.snapshot;
-    if (this.#records === null) this.#records = new RecordBuffer(port, this.#gauge, queueOptions(config));
-    else this.#records.reconnect(port);
+    if (this.#records === null) {
+      this.#records = new RecordBuffer(port, this.#gauge, queueOptions(config), account);
+    } else {
+      this.#records.reconnect(port, account);
+    }
     this.#handler.records = config.logging.enabled ? this.#records : null;
   }
 
@@ -326,7 +333,7 @@ scope.onmessage = async (event) => {
       break;
     }
     case "connect_writer":
-      thread.connectWriter(message.port);
+      thread.connectWriter(message.connection);
       break;
     case "commit":
       thread.commit();

@@ -9,7 +9,9 @@ import { ConnectionCounts } from "../proxy/connection_counts.ts";
 import type { SnapshotSpec } from "../proxy/snapshot.ts";
 import type { CertificateKeys } from "../proxy/tls_keys.ts";
 import type { Log } from "./log.ts";
-import type { Explained, FromProxy, ToProxy } from "./messages.ts";
+import { QueueAccount } from "../traffic/account.ts";
+import { QueueGauge } from "../traffic/gauge.ts";
+import type { Explained, FromProxy, ToProxy, WriterConnection } from "./messages.ts";
 import { allocateProxyBlocks, Heartbeats, type ProcessBlocks, type ProxyBlocks } from "./shared_memory.ts";
 import { Thread } from "./thread.ts";
 import { threadModule } from "../thread_module.ts";
@@ -25,6 +27,8 @@ const LOOKS_PER_STALL = 6;
 /** Wait before a thread is started again that died at once: doubled each time up to the maximum. */
 const FIRST_RESTART_DELAY_MS = 100;
 const MAX_RESTART_DELAY_MS = 30_000;
+/** Threads that have ended and whose accounts with the writer are kept. */
+const MAX_ORPHANS = 64;
 /** A thread that lived this long has earned a restart without delay. */
 const LIVED_LONG_MS = 10_000;
 
@@ -40,7 +44,7 @@ export interface ProxyThreadsOptions {
   registry: MetricRegistry;
   log: Log;
   /** Connects a proxy thread to the writer; null where there is no writer now. */
-  connectWriter: () => MessagePort | null;
+  connectWriter: () => WriterConnection | null;
   onRestart: () => void;
   /** The admin role's token; null: it has none. */
   explainToken: string | null;
@@ -61,6 +65,8 @@ class ProxyThreadHandle {
   readonly startedMs = performance.now();
   /** Whether it has said that it serves. */
   listening = false;
+  /** Of its line to the writer; null: it has none. */
+  account: QueueAccount | null = null;
   /** In the metric registry; a thread that replaces another has one of its own. */
   readonly id: number;
   readonly #thread: Thread<ToProxy, FromProxy>;
@@ -120,6 +126,11 @@ class ProxyThreadHandle {
     return new ThreadFailure("internal", `proxy thread ${this.index} ${what}`);
   }
 
+  /** Its records go through this line from now on. */
+  connected(connection: WriterConnection | null): void {
+    if (connection !== null) this.account = new QueueAccount(connection.account);
+  }
+
   #settle(message: FromProxy): void {
     this.#waiting?.resolve(message);
     this.#waiting = null;
@@ -130,10 +141,10 @@ class ProxyThreadHandle {
   }
 
   /** Posts a message and waits for its reply; rejects when the thread dies or `timeoutMs` pass. */
-  ask(message: ToProxy, timeoutMs: number): Promise<FromProxy> {
+  ask(message: ToProxy, timeoutMs: number, transfer: Transferable[] = []): Promise<FromProxy> {
     const { promise, resolve, reject } = Promise.withResolvers<FromProxy>();
     this.#waiting = { resolve, reject };
-    this.post(message);
+    this.post(message, transfer);
     const timer = setTimeout(() => {
       this.#waiting = null;
       reject(
@@ -165,6 +176,9 @@ export class ProxyThreads {
   readonly #restarts = new Set<ReturnType<typeof setTimeout>>();
   readonly #beats = new Map<ProxyThreadHandle, { count: number; sinceMs: number; reported: boolean }>();
   readonly #connections: ConnectionCounts;
+  readonly #gauge: QueueGauge;
+  /** Of threads that have ended, what they had sent perhaps not written yet. The oldest is long done with. */
+  readonly #orphans: QueueAccount[] = [];
   #spec: SnapshotSpec | null = null;
   #keys: CertificateKeys | null = null;
   #wanted = 0;
@@ -175,6 +189,7 @@ export class ProxyThreads {
     this.#options = options;
     this.#stalledAfterMs = options.stalledAfterMs ?? STALLED_AFTER_MS;
     this.#table = new TargetTable(options.blocks.targets);
+    this.#gauge = new QueueGauge(options.blocks.queue);
     this.#heartbeats = new Heartbeats(options.blocks.heartbeats);
     this.#connections = new ConnectionCounts(options.blocks.connections);
   }
@@ -219,6 +234,8 @@ export class ProxyThreads {
     });
     registry.attach(handle.id, handle.blocks.cells);
     this.#threads.set(index, handle);
+    const writer = connectWriter();
+    handle.connected(writer);
     const reply = await handle.ask(
       {
         type: "start",
@@ -228,8 +245,10 @@ export class ProxyThreads {
         explainToken: this.#options.explainToken,
         snapshot: this.#spec!,
         keys: this.#keys,
+        writer,
       },
       START_TIMEOUT_MS,
+      writer === null ? [] : [writer.port],
     );
     if (reply.type === "start_failed") {
       this.#forget(handle);
@@ -237,8 +256,6 @@ export class ProxyThreads {
       throw new ThreadFailure(reply.reason, reply.message);
     }
     handle.listening = true;
-    const port = connectWriter();
-    if (port !== null) handle.post({ type: "connect_writer", port }, [port]);
   }
 
   /**
@@ -291,11 +308,19 @@ export class ProxyThreads {
     for (const handle of this.#threads.values()) handle.post({ type: "renew_certificates", keys });
   }
 
-  /** Connects every thread to a new writer. */
+  /** Connects every thread to a new writer, the former one having died, or there having been none. */
   reconnectWriter(): void {
     for (const handle of [...this.#threads.values(), ...this.#leaving.keys()]) {
-      const port = this.#options.connectWriter();
-      if (port !== null) handle.post({ type: "connect_writer", port }, [port]);
+      const connection = this.#options.connectWriter();
+      if (connection === null) continue;
+      handle.connected(connection);
+      handle.post({ type: "connect_writer", connection }, [connection.port]);
+    }
+    // Those of threads that have ended: nobody else will give their room in the queue back.
+    for (const account of this.#orphans.splice(0)) {
+      const { records, bytes } = account.unsettled;
+      this.#gauge.countDropped(records);
+      this.#gauge.release(bytes);
     }
   }
 
@@ -387,6 +412,10 @@ export class ProxyThreads {
     this.#table.takeBack(new Int32Array(handle.blocks.counts));
     this.#connections.takeBack(new Int32Array(handle.blocks.ownConnections), handle.id);
     this.#options.registry.retire(handle.id);
+    if (handle.account === null) return;
+    this.#gauge.countDropped(handle.account.unposted);
+    this.#orphans.push(handle.account);
+    if (this.#orphans.length > MAX_ORPHANS) this.#orphans.shift();
   }
 
   /** A thread that hangs cannot be ended: the runtime waits for it for ever. All that can be done is to say so. */

@@ -198,10 +198,8 @@ export class Supervisor {
       bucketsMs: config.monitoring.histogramBucketsMs,
       registry: this.#registry,
       log: this.#log,
-      onReplaced: () => {
-        this.#metrics.workerRestarted();
-        this.#threads.reconnectWriter();
-      },
+      onDeath: () => this.#threads.reconnectWriter(),
+      onReplaced: () => this.#metrics.workerRestarted(),
       nextThreadId: () => ++this.#lastThreadId,
     });
     await this.#writer.open();

@@ -1,5 +1,6 @@
 /** Entry point of the writer thread: the only one that ever waits for a disk or a database. */
 import { bucketBounds, MetricCells } from "../metrics/mod.ts";
+import { QueueAccount } from "../traffic/account.ts";
 import { QueueGauge } from "../traffic/gauge.ts";
 import type { RecordBatch } from "../traffic/record.ts";
 import { reasonOf } from "../traffic/sink.ts";
@@ -37,12 +38,15 @@ scope.onmessage = async (event) => {
   if (writer === null) throw new Error(`"${message.type}" came before "open"`);
   const opened = writer;
   switch (message.type) {
-    case "connect":
-      message.port.onmessage = (event: MessageEvent<RecordBatch>) => {
-        tap.offer(event.data);
-        opened.write(event.data);
+    case "connect": {
+      const account = new QueueAccount(message.account);
+      message.port.onmessage = ({ data: batch }: MessageEvent<RecordBatch>) => {
+        tap.offer(batch);
+        const { length } = batch.bytes;
+        opened.write(batch, () => account.settled(batch.count, length));
       };
       break;
+    }
     case "tap":
       tap.recordsPerSecond = message.recordsPerSecond;
       break;

@@ -1,6 +1,7 @@
 /** Where a proxy thread collects its encoded records before they travel to the writer thread. */
 
 import type { OverflowPolicy } from "../config/model.ts";
+import { QueueAccount } from "./account.ts";
 import type { QueueGauge } from "./gauge.ts";
 import type { RecordBatch } from "./record.ts";
 
@@ -22,6 +23,7 @@ const encoder = new TextEncoder();
 
 export class RecordBuffer {
   #port: BatchPort;
+  #account: QueueAccount;
   readonly #gauge: QueueGauge;
   #options: RecordBufferOptions;
   /**
@@ -32,8 +34,15 @@ export class RecordBuffer {
   #used = 0;
   #count = 0;
 
-  constructor(port: BatchPort, gauge: QueueGauge, options: RecordBufferOptions) {
+  /** @param account of the connection that `port` is */
+  constructor(
+    port: BatchPort,
+    gauge: QueueGauge,
+    options: RecordBufferOptions,
+    account = new QueueAccount(),
+  ) {
     this.#port = port;
+    this.#account = account;
     this.#gauge = gauge;
     this.#options = options;
   }
@@ -44,12 +53,14 @@ export class RecordBuffer {
     if (read === line.length) {
       this.#used += written;
       this.#count++;
+      this.#account.collected();
       return;
     }
     if (this.#used > 0) {
       this.flush();
       this.add(line);
     } else {
+      this.#account.collected();
       this.#post(encoder.encode(line), 1);
     }
   }
@@ -78,8 +89,10 @@ export class RecordBuffer {
       this.#gauge.reserve(bytes.length);
     } else if (!this.#gauge.tryReserve(bytes.length, this.#options.maxQueueBytes)) {
       this.#gauge.countDropped(count);
+      this.#account.dropped(count);
       return;
     }
+    this.#account.posted(count, bytes.length);
     this.#port.postMessage(batch, [bytes.buffer]);
   }
 
@@ -92,9 +105,17 @@ export class RecordBuffer {
     return this.#gauge.room(this.#options.maxQueueBytes);
   }
 
-  /** Sends what is flushed from now on to another writer: the former one's thread has died. */
-  reconnect(port: BatchPort): void {
+  /**
+   * Sends what is flushed from now on to another writer: the former one's thread has died. What it had not done
+   * with is lost, and counted.
+   */
+  reconnect(port: BatchPort, account = new QueueAccount()): void {
+    const { records, bytes } = this.#account.unsettled;
+    this.#gauge.countDropped(records);
+    this.#gauge.release(bytes);
+    for (let collected = 0; collected < this.#count; collected++) account.collected();
     this.#port = port;
+    this.#account = account;
   }
 
   /** Applies a reloaded configuration to what is flushed from now on. */

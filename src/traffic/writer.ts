@@ -42,7 +42,7 @@ export class TrafficWriter {
   #logging: LoggingConfig;
   #lanes: RunningLane[] = [];
   /** Batches that come before `open` is done or while lanes are exchanged; null at all other times. */
-  #held: RecordBatch[] | null = [];
+  #held: { batch: RecordBatch; settled: () => void }[] | null = [];
   #closed = false;
   #changing: Promise<void> = Promise.resolve();
   #cancelTimers: (() => void)[] = [];
@@ -66,17 +66,22 @@ export class TrafficWriter {
     this.#every(COUNT_EVERY_MS, () => this.#countQueueDrops());
   }
 
-  /** Takes a batch. What becomes of it is the lanes' affair: it never throws. */
-  write(batch: RecordBatch): void {
+  /**
+   * Takes a batch. What becomes of it is the lanes' affair: it never throws.
+   * @param settled called once, when the batch no longer counts for the process's queue
+   */
+  write(batch: RecordBatch, settled: () => void = () => {}): void {
     if (this.#held !== null) {
-      this.#held.push(batch);
+      this.#held.push({ batch, settled });
       return;
     }
     if (this.#closed) this.#options.metrics.countDropped(batch.count);
     const size = batch.bytes.length;
     let pending = this.#lanes.length;
     const release = () => {
-      if (--pending <= 0) this.#options.gauge.release(size);
+      if (--pending > 0) return;
+      settled();
+      this.#options.gauge.release(size);
     };
     if (pending === 0) return release();
     const shared = new SinkBatch(batch.bytes, batch.count);
@@ -129,7 +134,7 @@ export class TrafficWriter {
     ];
     const held = this.#held;
     this.#held = null;
-    for (const batch of held) this.write(batch);
+    for (const { batch, settled } of held) this.write(batch, settled);
     // Not awaited: removing a month of rows must not hold back the start.
     this.#maintain();
   }

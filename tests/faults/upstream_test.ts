@@ -28,8 +28,8 @@ interface Fault {
   body?: number | ((body: string) => boolean);
   /** Of the record; null: it has none. */
   message: RegExp | null;
-  /** How often the upstream may be asked; default 1. */
-  asked?: number;
+  /** Whether the target's time-out is long. Default false. */
+  patient?: boolean;
 }
 
 const POST = { method: "POST", fields: `Content-Length: ${LARGE.length}\r\n`, body: LARGE };
@@ -105,10 +105,11 @@ const FAULTS: Fault[] = [
   },
   {
     what: "drips header and body, byte by byte",
+    patient: true,
     script: async (side) => {
       for (const character of `${OK}content-length: 5\r\n\r\nhello`) {
         await side.send(character);
-        await pause(10);
+        await pause(5);
       }
     },
     answer: [200, null],
@@ -187,6 +188,10 @@ name = "bad"
 conditions.path.prefix = "/bad"
 target = "bad"
 [[routing.rules]]
+name = "slow"
+conditions.path.prefix = "/slow"
+target = "slow"
+[[routing.rules]]
 name = "gone"
 conditions.path.prefix = "/gone"
 target = "gone"
@@ -197,6 +202,9 @@ url = "${good.url}"
 name = "bad"
 url = "http://127.0.0.1:${bad}"
 timeout = ${TIMEOUT_SECS}
+[[targets.targets]]
+name = "slow"
+url = "http://127.0.0.1:${bad}"
 [[targets.targets]]
 name = "gone"
 url = "${gone.url}"
@@ -223,7 +231,7 @@ for (const transport of ["http1", "fetch"] as const) {
     await using good = new RawUpstream(() => ok("hello"));
     const gone = await goneUpstream();
     await using dispa = await Dispa.start({ toml: toml(bad.port, good, gone, transport), workers: 2 });
-    await using clients = new SteadyClients(dispa.port, "example.com");
+    await using clients = new SteadyClients(dispa.port, "example.com", "/steady", 2);
     await eventually("others are served", () => clients.answered.length > 50);
     await clients.stop();
     const footprint = await Footprint.of(dispa);
@@ -231,9 +239,10 @@ for (const transport of ["http1", "fetch"] as const) {
     for (const fault of FAULTS) {
       await t.step(`${fault.what} (seed ${SEED})`, async () => {
         script = fault.script;
-        await using others = new SteadyClients(dispa.port, "example.com");
+        await using others = new SteadyClients(dispa.port, "example.com", "/steady", 2);
         const connections = bad.connections;
-        const path = `/bad/${encodeURIComponent(fault.what)}`;
+        const target = fault.patient ? "slow" : "bad";
+        const path = `/${target}/${encodeURIComponent(fault.what)}`;
         const { status, code, body } = await rawExchange(dispa, { path, ...fault.request });
         assert.deepEqual([status, code], fault.answer);
         if (typeof fault.body === "number") assert.equal(body.length, fault.body);
@@ -241,7 +250,7 @@ for (const transport of ["http1", "fetch"] as const) {
         assert.equal(bad.connections - connections, 1);
         const record = await dispa.record(fault.what, (record) => record.path === path);
         assert.equal(record.status_code, status);
-        assert.equal(record.target, "bad");
+        assert.equal(record.target, target);
         if (fault.message === null) assert.equal(record.error_message, null);
         else assert.match(record.error_message!, fault.message);
         const served = others.answered.length;
@@ -252,7 +261,7 @@ for (const transport of ["http1", "fetch"] as const) {
     }
 
     await t.step("refuses connections", async () => {
-      await using others = new SteadyClients(dispa.port, "example.com");
+      await using others = new SteadyClients(dispa.port, "example.com", "/steady", 2);
       const answers = await Promise.all(
         Array.from({ length: 20 }, () => rawExchange(dispa, { path: "/gone" })),
       );
@@ -272,18 +281,20 @@ for (const transport of ["http1", "fetch"] as const) {
           closed++;
         }
       };
-      await using others = new SteadyClients(dispa.port, "example.com");
+      await using others = new SteadyClients(dispa.port, "example.com", "/steady", 2);
       for (let i = 0; i < 5; i++) {
         using client = await RawClient.connect(dispa.port);
-        await client.send("GET /bad/endless HTTP/1.1\r\nHost: example.com\r\n\r\n");
+        await client.send("GET /slow/endless HTTP/1.1\r\nHost: example.com\r\n\r\n");
         await client.readUntil(/0123456789/);
       }
       await eventually("the upstream is let go of", () => closed === 5);
-      await eventually("it is recorded", () => {
-        const records = dispa.records().filter(({ path }) => path === "/bad/endless");
-        return records.length === 5 &&
-          records.every(({ error_message }) => /^client_gone/.test(error_message!));
+      const records = await eventually("they are recorded", () => {
+        const found = dispa.records().filter(({ path }) => path === "/slow/endless");
+        return found.length === 5 ? found : null;
       });
+      for (const { error_message } of records) {
+        assert.match(error_message!, /^client_gone: .* \[phase=body\]$/);
+      }
       await others.stop();
       await footprint.restored(dispa, GROWTH_MIB[transport]);
     });

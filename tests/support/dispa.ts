@@ -10,18 +10,24 @@ import { freePort } from "./ports.ts";
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 /** The command that starts the program: the executable in DISPA_BIN, or the sources. */
-export function dispaCommand(args: string[], options: Partial<Deno.CommandOptions> = {}): Deno.Command {
+export function dispaCommand(
+  args: string[],
+  options: Partial<Deno.CommandOptions> = {},
+  { under = [], importMap }: HowToStart = {},
+): Deno.Command {
   const binary = Deno.env.get("DISPA_BIN");
-  const [program, ...first] = binary === undefined
+  const command = binary === undefined
     ? [
       Deno.execPath(),
       "run",
       ...RUN_FLAGS,
       "--config",
       join(ROOT, "deno.json"),
+      ...(importMap === undefined ? [] : ["--import-map", importMap]),
       join(ROOT, "main.ts"),
     ]
     : [binary];
+  const [program, ...first] = [...under, ...command];
   return new Deno.Command(program, {
     args: [...first, ...args],
     stdin: "null",
@@ -36,7 +42,14 @@ function omitEnv({ env: _env, ...rest }: Partial<Deno.CommandOptions>): Partial<
   return rest;
 }
 
-export interface DispaOptions {
+export interface HowToStart {
+  /** A command, with its arguments, that runs the program: `prlimit …`. */
+  under?: string[];
+  /** In the place of that in deno.json; has no effect on an executable. */
+  importMap?: string;
+}
+
+export interface DispaOptions extends HowToStart {
   /** Everything but the listeners: domains, targets, logging …; `[server]` and `[monitoring]` keys are merged in. */
   toml: string;
   /** Further lines of `[server]`. */
@@ -103,7 +116,8 @@ ${toml}`;
     if (!exists(this.configPath)) Deno.writeTextFileSync(this.configPath, this.config());
     const { args = [], env = {} } = this.#options;
     this.#status = null;
-    this.#child = dispaCommand(["run", "-c", this.configPath, ...args], { cwd: this.directory, env }).spawn();
+    const options = { cwd: this.directory, env };
+    this.#child = dispaCommand(["run", "-c", this.configPath, ...args], options, this.#options).spawn();
     this.#stderr = new Lines(this.#child.stderr);
     this.#stdout = new Lines(this.#child.stdout);
     this.#child.status.then((status) => this.#status = status);

@@ -219,7 +219,7 @@ export class RawClient implements Disposable {
       }
     } catch (fault) {
       if (fault instanceof Deno.errors.ConnectionReset) this.ended = true;
-      else {throw new Error(`waiting for ${pattern}, received ${JSON.stringify(this.received)}`, {
+      else {throw new Error(`waiting for ${pattern}, received ${shown(this.received)}`, {
           cause: fault,
         });}
     } finally {
@@ -236,6 +236,12 @@ export class RawClient implements Disposable {
   [Symbol.dispose](): void {
     closeQuietly(this.socket);
   }
+}
+
+/** For messages: the end is what tells how far it came. */
+function shown(received: string): string {
+  return JSON.stringify(received.length <= 2000 ? received : `…${received.slice(-2000)}`) +
+    ` (${received.length} bytes)`;
 }
 
 /** Sends bytes on a fresh connection and returns all that comes back until it is closed. */

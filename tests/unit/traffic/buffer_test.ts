@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { QueueAccount } from "../../../src/traffic/account.ts";
 import { FLUSH_AT_BYTES, RecordBuffer } from "../../../src/traffic/buffer.ts";
 import { QueueGauge } from "../../../src/traffic/gauge.ts";
 import type { RecordBatch } from "../../../src/traffic/record.ts";
@@ -111,4 +112,26 @@ Deno.test("RecordBuffer posts a line that is larger than a batch by itself, in i
   buffer.flush();
   const decoder = new TextDecoder();
   assert.deepEqual(posted.map(({ bytes }) => decoder.decode(bytes)), ["a\n", large, "b\n"]);
+});
+
+Deno.test("what a writer that died had not settled is counted as dropped, and its room given back", () => {
+  const { gauge, posted, buffer } = makeBuffer("drop", 1000);
+  const port = { postMessage: (batch: RecordBatch) => void posted.push(batch) };
+  const first = new QueueAccount();
+  buffer.reconnect(port, first);
+  for (let i = 0; i < 3; i++) buffer.add(`${i}\n`);
+  assert.deepEqual([first.unposted, first.unsettled.records], [3, 0]);
+  buffer.flush();
+  buffer.add("3\n");
+  buffer.flush();
+  buffer.add("4\n");
+  assert.deepEqual([first.unposted, first.unsettled], [1, { records: 4, bytes: 8 }]);
+  first.settled(3, 6);
+  gauge.release(6);
+  const second = new QueueAccount();
+  buffer.reconnect(port, second);
+  assert.deepEqual([gauge.takeDropped(), gauge.queuedBytes()], [1, 0]);
+  assert.deepEqual([second.unposted, second.unsettled.records], [1, 0]);
+  buffer.flush();
+  assert.deepEqual([second.unposted, second.unsettled.records], [0, 1]);
 });
