@@ -2,7 +2,7 @@
 import { Hono } from "hono";
 import type { CircuitName } from "../balancing/circuit_table.ts";
 import type { TargetHealth } from "../health/checker.ts";
-import type { Components, OverallStatus } from "./api.ts";
+import type { Components, OverallStatus, Target } from "./api.ts";
 
 export interface TargetReport {
   name: string;
@@ -79,18 +79,26 @@ export function healthApp(source: HealthSource): Hono {
 }
 
 function targetJson(target: TargetReport) {
-  const { health } = target;
+  const { state, ...lastChecks } = checksOf(target.health);
   return {
     name: target.name,
     url: target.url,
-    state: health?.state ?? "unknown",
-    healthy: health?.state !== "unhealthy",
+    state,
+    healthy: state !== "unhealthy",
     usable: target.usable,
     draining: target.draining,
     circuit: target.circuit,
     backup: target.backup,
     active_connections: target.activeConnections,
     max_connections: target.maxConnections,
+    ...lastChecks,
+  };
+}
+
+/** What the active checks of a target have found, as JSON has it. */
+export function checksOf(health: TargetHealth | null): Target["health"] {
+  return {
+    state: health?.state ?? "unknown",
     since: isoOrNull(health?.since),
     last_check: isoOrNull(health?.lastCheckAt),
     last_duration_ms: health?.lastDurationMs ?? null,

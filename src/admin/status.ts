@@ -4,10 +4,9 @@ import { TargetState, type TargetTable } from "../balancing/target_table.ts";
 import type { BalancedTarget } from "../balancing/balancer.ts";
 import { redactUrl } from "../config/redact.ts";
 import type { Config } from "../config/model.ts";
-import type { TargetHealth } from "../health/checker.ts";
 import { FAMILIES, type FamilySnapshot, type HistogramSeries, quantile } from "../metrics/mod.ts";
 import type { ConfigState, DurationQuantiles, LoadBalancer, PluginStatus, Status, Target } from "./api.ts";
-import { overallStatus } from "./health_app.ts";
+import { checksOf, overallStatus } from "./health_app.ts";
 import { count, grouped, histograms, scalars } from "./metric_sums.ts";
 import type { AdminSource } from "./source.ts";
 
@@ -110,22 +109,6 @@ export function targets(source: AdminSource, metrics: readonly FamilySnapshot[])
 function stateOf(table: TargetTable, { slot }: BalancedTarget): Target["state"] {
   const state = table.state(slot);
   return state === TargetState.Unknown ? "unknown" : state === TargetState.Healthy ? "healthy" : "unhealthy";
-}
-
-function checksOf(health: TargetHealth | null): Target["health"] {
-  return {
-    state: health?.state ?? "unknown",
-    since: isoOrNull(health?.since),
-    last_check: isoOrNull(health?.lastCheckAt),
-    last_duration_ms: health?.lastDurationMs ?? null,
-    last_error: health?.lastError ?? null,
-    consecutive_successes: health?.consecutiveSuccesses ?? 0,
-    consecutive_failures: health?.consecutiveFailures ?? 0,
-  };
-}
-
-function isoOrNull(timeMs: number | null | undefined): string | null {
-  return timeMs === null || timeMs === undefined ? null : new Date(timeMs).toISOString();
 }
 
 function plugins(config: Config, metrics: readonly FamilySnapshot[]): PluginStatus[] {

@@ -1,3 +1,4 @@
+import { avalanche, hashText } from "./hash.ts";
 import { type Candidates, CountBlindPolicy, type ExcludedSlots } from "./policy.ts";
 
 /**
@@ -12,7 +13,7 @@ export class Sticky extends CountBlindPolicy {
   override prepare(candidates: Candidates): void {
     super.prepare(candidates);
     const { names, weights } = candidates;
-    this.#hashes = Uint32Array.from(names, hashText);
+    this.#hashes = Uint32Array.from(names, (name) => hashText(name));
     this.#inverseWeights = Float64Array.from(weights, (weight) => 1 / weight);
   }
 
@@ -53,18 +54,4 @@ export class Sticky extends CountBlindPolicy {
     }
     return best;
   }
-}
-
-/** FNV-1a over UTF-16 units. Its high bits differ little for similar texts: put the result through `avalanche`. */
-function hashText(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
-  return hash;
-}
-
-/** MurmurHash3's finalizer: each bit of the input changes each bit of the output with probability 1/2. */
-function avalanche(hash: number): number {
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return (hash ^ (hash >>> 16)) >>> 0;
 }

@@ -1,4 +1,5 @@
 /** Weighted shares of a rule's requests, e.g. for a canary. */
+import { avalanche, hashText } from "../balancing/hash.ts";
 import type { SplitKey } from "../config/model.ts";
 import { getField } from "../http/flat_headers.ts";
 import type { RequestMessage } from "../http/message.ts";
@@ -30,7 +31,7 @@ export class Split {
     let bound = 0;
     this.#bounds = this.shares.map(({ share }) => bound += share);
     this.sticky = sticky;
-    this.#seed = hashText(rule, FNV_OFFSET);
+    this.#seed = hashText(rule);
   }
 
   /** @param random from 0 to below 1; not used where the split is sticky */
@@ -66,20 +67,4 @@ function cookieValue({ headers }: RequestMessage, name: string): string | null {
     }
   }
   return null;
-}
-
-const FNV_OFFSET = 0x811c9dc5;
-
-/** FNV-1a over UTF-16 units; its high bits are only good after `avalanche`. */
-function hashText(text: string, seed: number): number {
-  let hash = seed;
-  for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
-  return hash;
-}
-
-/** MurmurHash3's finalizer: each bit of the input changes each bit of the output with probability 1/2. */
-function avalanche(hash: number): number {
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return (hash ^ (hash >>> 16)) >>> 0;
 }

@@ -4,7 +4,7 @@ import { Chart, type ChartSeries } from "./chart.tsx";
 import { useConsole } from "./context.ts";
 import * as format from "./format.ts";
 import { latest, recentMean } from "./live.ts";
-import { Badge, Empty, Section, Stat, type Tone } from "./widgets.tsx";
+import { Badge, Empty, Facts, Section, Stat, type Tone } from "./widgets.tsx";
 
 /** Figures are means of so many seconds, so that they can be read. */
 const CALM_SAMPLES = 3;
@@ -163,14 +163,7 @@ function Program() {
   ];
   return (
     <Section title={t("program")}>
-      <dl class="facts">
-        {facts.map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-      </dl>
+      <Facts facts={facts} />
     </Section>
   );
 }

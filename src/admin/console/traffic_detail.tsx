@@ -3,7 +3,7 @@ import type { TrafficRecord } from "../api.ts";
 import { type Console, useConsole } from "./context.ts";
 import * as format from "./format.ts";
 import { statusTone } from "./status_tone.ts";
-import { Badge, Dialog } from "./widgets.tsx";
+import { Badge, Dialog, Facts } from "./widgets.tsx";
 
 export function TrafficDetail({ record, onClose }: { record: TrafficRecord; onClose: () => void }) {
   const { t } = useConsole();
@@ -37,14 +37,7 @@ export function TrafficDetail({ record, onClose }: { record: TrafficRecord; onCl
         </a>
       </p>
       <h3>{t("record.fields")}</h3>
-      <dl class="facts">
-        {facts.map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-      </dl>
+      <Facts facts={facts} />
     </Dialog>
   );
 }
