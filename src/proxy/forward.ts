@@ -8,12 +8,7 @@ import type { Refusal } from "../http/refusal.ts";
 import type { RequestMetrics } from "../metrics/mod.ts";
 import { ReplayBody, ReplayMemory } from "../retry/replay_body.ts";
 import type { Mirror } from "../routing/mod.ts";
-import {
-  AbortHandle,
-  type BodyObserver,
-  UpstreamError,
-  type UpstreamResponse,
-} from "../upstream/transport.ts";
+import { AbortHandle, UpstreamError, type UpstreamResponse } from "../upstream/transport.ts";
 import { connectWebSocket, UpstreamSocket, webSocketLimits } from "../websocket/mod.ts";
 import type { Exchange } from "./exchange.ts";
 import { AttemptTimeout, factsOf, failureDetail } from "./failure.ts";
@@ -272,18 +267,19 @@ export class Forwarder {
   }
 
   async #sendUpgrade(
-    { snapshot, target: path, headers }: Exchange,
+    exchange: Exchange,
     { config: target }: BalancedTarget,
     abort: AbortHandle,
   ): Promise<Forwarded> {
-    const { config, transports } = snapshot;
+    const { target: path, headers } = exchange;
+    const { config, transports } = exchange.snapshot;
     const answer = await connectWebSocket(
       {
         target,
         path: target.basePath + path,
         headers,
         abort,
-        observer: UNOBSERVED,
+        observer: exchange,
         connectTimeoutMs: config.httpClient.connectTimeoutMs,
         timeoutMs: target.timeoutMs ?? config.server.requestTimeoutMs,
       },
@@ -321,13 +317,6 @@ export class Forwarder {
     });
   }
 }
-
-/** What becomes of an upgrade's bodies is counted by its session. */
-const UNOBSERVED: BodyObserver = {
-  requestBytes() {},
-  responseBytes() {},
-  responseEnded() {},
-};
 
 const NO_TARGET: Refusal = {
   code: "no_target",

@@ -1,6 +1,10 @@
 /** WebSockets through the real program. */
 import assert from "node:assert/strict";
 import { Dispa } from "../support/dispa.ts";
+import { eventually } from "../support/eventually.ts";
+import { ScriptedUpstream } from "../support/scripted_upstream.ts";
+import { goneUpstream, targetsToml } from "../support/targets.ts";
+import { RawClient } from "../support/upstream.ts";
 
 /** An echo server: texts and bytes come back, "close" closes, the path and protocol are told on demand. */
 class Echo implements AsyncDisposable {
@@ -106,6 +110,142 @@ Deno.test("what a target answers in place of a WebSocket goes to the client, and
     "no sockets here",
   ]);
   assert.equal(await (await dispa.fetch("127.0.0.1", "/")).text(), "plain");
+});
+
+const HANDSHAKE = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
+  "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: chat\r\n";
+
+const LARGE = "0123456789".repeat(20_000);
+const INSTEAD: [what: string, answer: string, cut: boolean][] = [
+  ["to its close", `HTTP/1.1 302 Found\r\nlocation: /there\r\n\r\n${LARGE}`, false],
+  ["of known length", `HTTP/1.1 401 No\r\ncontent-length: ${LARGE.length}\r\n\r\n${LARGE}`, false],
+  ["that is cut", `HTTP/1.1 401 No\r\ncontent-length: ${LARGE.length + 1}\r\n\r\n${LARGE}`, true],
+];
+
+for (const [what, answer, cut] of INSTEAD) {
+  Deno.test(`a large body ${what} in place of a WebSocket is passed on, and its request ends`, async () => {
+    await using upstream = new ScriptedUpstream(async (side) => {
+      await side.readHead();
+      await side.send(answer);
+    });
+    await using dispa = await Dispa.start({
+      toml: targetsToml([{ url: `http://127.0.0.1:${upstream.port}` }]),
+    });
+    using client = await RawClient.connect(dispa.port);
+    await client.send(`GET /instead HTTP/1.1\r\nHost: example.com\r\n${HANDSHAKE}\r\n`);
+    await client.readUntil(
+      cut ? /0123456789$/ : answer.includes("302") ? /\r\n0\r\n\r\n$/ : /(0123456789){20000}$/,
+    );
+    const record = await dispa.record("of the answer", ({ path }) => path === "/instead");
+    assert.equal(record.status_code, answer.includes("302") ? 302 : 401);
+    assert.equal(record.response_size, LARGE.length);
+    if (cut) assert.match(record.error_message ?? "", /^reset: .*\[phase=body/);
+    else assert.equal(record.error_message, null);
+    assert.equal(await dispa.metric("dispa_active_requests"), 0);
+  });
+}
+
+Deno.test("a silent WebSocket is closed with 1001 after the idle time-out, and the record says so", async () => {
+  await using upstream = new Echo();
+  await using dispa = await Dispa.start({ toml: toml(upstream.url, "[websocket]\nidle_timeout = 0.3\n") });
+  const socket = open(dispa);
+  await event(socket, "open");
+  const closed = event<CloseEvent>(socket, "close");
+  assert.equal(await echo(socket, "hello"), "hello");
+  const { code, reason } = await closed;
+  assert.deepEqual([code, reason], [1001, "idle timeout"]);
+  const record = await dispa.record("of the websocket", ({ protocol }) => protocol === "websocket");
+  assert.match(record.error_message ?? "", /^websocket_idle_timeout: no message passed for 300 ms/);
+  assert.equal(await dispa.metric('dispa_websocket_closed_total{cause="idle_timeout"}'), 1);
+});
+
+Deno.test("a message of the client that is too large closes the WebSocket with 1009", async () => {
+  await using upstream = new Echo();
+  await using dispa = await Dispa.start({
+    toml: toml(upstream.url, "[websocket]\nmax_message_bytes = 1000\n"),
+  });
+  const socket = open(dispa);
+  await event(socket, "open");
+  assert.equal(await echo(socket, "x".repeat(1000)), "x".repeat(1000));
+  const closed = event<CloseEvent>(socket, "close");
+  socket.send("x".repeat(1001));
+  assert.equal((await closed).code, 1009);
+  await dispa.record("of the websocket", ({ protocol }) => protocol === "websocket");
+  assert.equal(await dispa.metric('dispa_websocket_closed_total{cause="client_message_too_big"}'), 1);
+});
+
+Deno.test("WebSockets are balanced like requests: each counts at its target for as long as it is open", async () => {
+  await using first = new Echo();
+  await using second = new Echo();
+  const gone = await goneUpstream();
+  const config = targetsToml([gone, first, second]).replace('"example.com"', '"127.0.0.1"') +
+    '[targets.load_balancing]\ntype = "least_connections"\n';
+  await using dispa = await Dispa.start({ toml: config });
+  const sockets: WebSocket[] = [];
+  for (let i = 0; i < 6; i++) {
+    const socket = open(dispa);
+    await event(socket, "open");
+    sockets.push(socket);
+  }
+  // The target that is not there is found out at each handshake, and another one is asked.
+  assert.deepEqual([first.requests.length, second.requests.length], [3, 3]);
+  const opened = (target: string) => dispa.metric(`dispa_target_active_connections{target="${target}"}`);
+  assert.deepEqual([await opened("t0"), await opened("t1"), await opened("t2")], [0, 3, 3]);
+  for (const socket of sockets) {
+    const closed = event(socket, "close");
+    socket.close(1000);
+    await closed;
+  }
+  await eventually("none is open", async () => await opened("t1") + await opened("t2") === 0);
+});
+
+Deno.test("keys, rules and plugins are asked before a WebSocket is opened", async () => {
+  await using upstream = new Echo();
+  await using dispa = await Dispa.start({
+    toml: `
+[domains]
+intercept_domains = ["example.com"]
+[security.auth]
+mode = "apikey"
+header_name = "x-key"
+keys = ["correct"]
+[plugins]
+enabled = true
+[[plugins.plugins]]
+name = "mark"
+type = "headerinjector"
+stage = "request"
+config = { request_headers = { "x-mark" = "by plugin" } }
+[routing]
+[[routing.rules]]
+name = "chat"
+target = "one"
+conditions.path.prefix = "/chat"
+request_actions.path.replace_prefix = { pattern = "/chat", replacement = "/room" }
+[[routing.rules]]
+name = "closed"
+conditions.path.prefix = "/closed"
+custom_response = { status_code = 410, body = "gone" }
+[targets.health_check]
+enabled = false
+[[targets.targets]]
+name = "one"
+url = "${upstream.url}"
+`,
+  });
+  const ask = async (path: string, fields = "X-Key: correct\r\n") => {
+    using client = await RawClient.connect(dispa.port);
+    await client.send(`GET ${path} HTTP/1.1\r\nHost: example.com\r\n${HANDSHAKE}${fields}\r\n`);
+    await client.readUntil(/\r\n\r\n/);
+    return Number(/^HTTP\/1\.1 (\d+)/.exec(client.received)?.[1]);
+  };
+  assert.equal(await ask("/chat/a", ""), 401);
+  assert.equal(await ask("/closed"), 410);
+  assert.equal(upstream.requests.length, 0);
+  assert.equal(await ask("/chat/a"), 101);
+  const [{ url, headers }] = upstream.requests;
+  assert.equal(new URL(url).pathname, "/room/a");
+  assert.equal(headers.get("x-mark"), "by plugin");
 });
 
 Deno.test("access rules come before the upgrade", async () => {
