@@ -49,6 +49,11 @@ export class Exchange implements RequestMessage, BodyObserver {
   /** Of the targets that the rule chose; null: of all. */
   balancer: Balancer | null = null;
 
+  /**
+   * Whether the client sends a body (RFC 9112 section 6.3). HTTP/2 needs neither field for it; there the runtime
+   * gives a stream to every method but GET and HEAD.
+   */
+  readonly hasBody: boolean;
   /** What is sent to the target as the request's body; null before forwarding, and without one. */
   body: ReadableStream<Uint8Array<ArrayBuffer>> | null = null;
   /** The target that is counted as in use; given back at the end. */
@@ -102,6 +107,16 @@ export class Exchange implements RequestMessage, BodyObserver {
     this.method = request.method;
     this.scheme = origin.scheme;
     this.clientIp = origin.clientIp;
+    const { contentLength, transferEncoding } = fields;
+    // Asked for now: the runtime throws once the answer has begun and the client is gone.
+    this.hasBody = contentLength !== null
+      ? contentLength !== "0"
+      : transferEncoding !== null || (this.isHttp2 && request.body !== null);
+  }
+
+  /** HTTP/2 has `:authority` where HTTP/1.1 has Host. */
+  get isHttp2(): boolean {
+    return this.fields.host === null;
   }
 
   get target(): string {

@@ -13,7 +13,6 @@ import { connectWebSocket, UpstreamSocket, webSocketLimits } from "../websocket/
 import type { Exchange } from "./exchange.ts";
 import { AttemptTimeout, factsOf, failureDetail } from "./failure.ts";
 import { BodyCopy, Mirrors } from "./mirror.ts";
-import { hasBody } from "./receive.ts";
 
 /** An answer, or with status 101 the WebSocket that the target agreed to: it is the caller's. */
 export interface Forwarded extends UpstreamResponse {
@@ -50,7 +49,7 @@ export class Forwarder {
    */
   async forward(exchange: Exchange): Promise<Forwarded | Refusal> {
     exchange.snapshot.retryBudget?.request();
-    exchange.body = hasBody(exchange) ? exchange.request.body : null;
+    exchange.body = exchange.hasBody ? exchange.request.body : null;
     if (exchange.route !== null && exchange.route.mirror !== null) {
       this.#mirror(exchange, exchange.route.mirror);
     }

@@ -21,7 +21,7 @@ import { Exchange } from "./exchange.ts";
 import { explain } from "./explain.ts";
 import { type Forwarded, Forwarder } from "./forward.ts";
 import { clientRequestId, readFields } from "./headers.ts";
-import { Authorities, hasBody, receive } from "./receive.ts";
+import { Authorities, receive } from "./receive.ts";
 import { addExplanation, ExplainToken, explanationOf } from "./live_explain.ts";
 import { recordOf } from "./record.ts";
 import { changeResponse, changesResponse } from "./response.ts";
@@ -51,7 +51,7 @@ export interface HandlerOptions {
 /** An exchange older than this is watched for its client's leaving: `Request.signal` costs 8 µs when touched. */
 const WATCH_AFTER_MS = 100;
 
-/** Deno up to 2.8.0 never tells of a client that left before `Request.signal` was touched. */
+/** Deno up to 2.8.0, and all over HTTP/2, never tells of a client that left before `Request.signal` was touched. */
 const TELLS_OF_EARLIER_LEAVING = isDenoFrom(2, 9);
 
 function isDenoFrom(major: number, minor: number): boolean {
@@ -147,7 +147,7 @@ export class ProxyHandler {
     this.#metrics.begin();
     exchange.id = this.#ids.next(exchange.timestampMs);
     exchange.requestId = clientRequestId(exchange.fields) ?? exchange.id;
-    if (!TELLS_OF_EARLIER_LEAVING) this.#watch(exchange);
+    if (!TELLS_OF_EARLIER_LEAVING || exchange.isHttp2) this.#watch(exchange);
   }
 
   /** Listens for the leaving of clients whose requests have been in flight for a while; run it a few times a second. */
@@ -283,14 +283,17 @@ export class ProxyHandler {
       this.records.add(encodeRecord(recordOf(exchange, durationMs, this.#worker), timestamp));
     }
     exchange.snapshot.end();
-    const { contentLength } = exchange.fields;
-    const isRead = isBodyRead({ contentLength, hasBody: hasBody(exchange) }, exchange.requestSize);
-    exchange.connection?.requestEnded(isRead && !exchange.closes);
+    exchange.connection?.requestEnded(bodyIsRead(exchange) && !exchange.closes);
     if (this.#onIdle.length > 0 && this.#inFlight.size === 0) {
       for (const resolve of this.#onIdle) resolve();
       this.#onIdle = [];
     }
   }
+}
+
+/** Whether the next request could follow on the connection; what is left of a body over HTTP/2 is in nobody's way. */
+function bodyIsRead({ hasBody, fields: { contentLength }, requestSize, isHttp2 }: Exchange): boolean {
+  return isHttp2 || isBodyRead({ hasBody, contentLength }, requestSize);
 }
 
 /** As the traffic record has it. */

@@ -52,7 +52,7 @@ export function receive(exchange: Exchange, authorities: Authorities, port: numb
   const problem = targetProblem(target);
   if (problem !== null) return badRequest(problem);
   // The runtime drops the body of GET and HEAD: better to refuse than to forward half a request.
-  if ((method === "GET" || method === "HEAD") && hasBody(exchange)) {
+  if ((method === "GET" || method === "HEAD") && exchange.hasBody) {
     return badRequest(`a body in a ${method} request is not supported by this proxy, use POST`);
   }
   return null;
@@ -60,15 +60,4 @@ export function receive(exchange: Exchange, authorities: Authorities, port: numb
 
 function badRequest(message: string): Refusal {
   return { code: "bad_request", message: `Bad request: ${message}` };
-}
-
-/**
- * Whether the client sends a body (RFC 9112 section 6.3). HTTP/2 needs neither field; there the runtime gives
- * a stream to every method but GET and HEAD.
- */
-export function hasBody(exchange: Exchange): boolean {
-  const { fields } = exchange;
-  if (fields.contentLength !== null) return fields.contentLength !== "0";
-  if (fields.transferEncoding !== null) return true;
-  return fields.host === null && exchange.request.body !== null;
 }

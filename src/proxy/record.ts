@@ -26,7 +26,7 @@ export function recordOf(exchange: Exchange, durationMs: number, worker: number)
     retries: exchange.retries,
     protocol: exchange.isWebSocket && exchange.status === 101
       ? "websocket"
-      : exchange.fields.host === null
+      : exchange.isHttp2
       ? "h2"
       : "http/1.1",
     worker,

@@ -6,7 +6,6 @@ import type { AuthStep } from "../security/auth.ts";
 import type { RateLimitStep as RateLimit } from "../security/rate_limit.ts";
 import { bodyGuard, type RequestLimit, requestLimits } from "../security/request_limits.ts";
 import type { Exchange } from "./exchange.ts";
-import { hasBody } from "./receive.ts";
 import type { Step } from "./steps.ts";
 
 /** How large a header may be, and how a body may come. */
@@ -21,10 +20,10 @@ export class LimitsStep implements Step {
   }
 
   run(exchange: Exchange): Refusal | null {
+    const { hasBody } = exchange;
     const { fieldCount, fieldBytes, contentLength } = exchange.fields;
-    const withBody = hasBody(exchange);
-    const refusal = this.#limit({ fieldCount, fieldBytes, contentLength, hasBody: withBody });
-    if (refusal === null && withBody) exchange.guard = bodyGuard(this.#ddos);
+    const refusal = this.#limit({ fieldCount, fieldBytes, contentLength, hasBody });
+    if (refusal === null && hasBody) exchange.guard = bodyGuard(this.#ddos);
     return refusal;
   }
 }
