@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { RUN_FLAGS } from "../../src/build/run_flags.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const CONFIG = join("config", "dev.toml");
@@ -13,7 +14,7 @@ const DEBOUNCE_MS = 200;
 
 function start(args: string[]): Deno.ChildProcess {
   return new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", ...args],
+    args: ["run", ...RUN_FLAGS, ...args],
     cwd: ROOT,
     stdin: "null",
     // A group of its own: Ctrl-C reaches this program alone, which then ends the others in order.
@@ -35,7 +36,7 @@ let stoppingProxy = false;
 
 function startProxy(): Deno.ChildProcess {
   stoppingProxy = false;
-  const child = start(["--no-prompt", "main.ts", "run", "-c", CONFIG]);
+  const child = start(["main.ts", "run", "-c", CONFIG]);
   child.status.then(({ code }) => {
     if (!stoppingProxy) {
       console.log(`The proxy has ended (exit code ${code}); a change of the code starts it again`);

@@ -225,7 +225,7 @@ function isLocalName(host: string, bindHostname: string): boolean {
     (name === bindHostname.toLowerCase() && name !== "");
 }
 
-export function isLoopback(address: string): boolean {
+function isLoopback(address: string): boolean {
   const plain = address.toLowerCase().replace(/^::ffff:(?=\d+\.)/, "");
   return plain === "::1" || /^127\.\d+\.\d+\.\d+$/.test(plain);
 }

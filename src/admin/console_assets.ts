@@ -3,7 +3,7 @@
  * Made by `deno task console` from src/admin/console/: change it there.
  */
 
-export const CONSOLE_SOURCE_HASH = "a128cfcf2b942af2a9129aafe09f0d132e0cfc2f3ee2337d7e4483a656870923";
+export const CONSOLE_SOURCE_HASH = "974793fbf3584f01242a8c95ed803b8a551fc9ddd2d98159465cb1bc3f7069c4";
 
 export const CONSOLE_ASSETS: Record<string, { type: string; body: string | Uint8Array<ArrayBuffer> }> = {
   "index.html": {

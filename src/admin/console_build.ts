@@ -19,7 +19,7 @@ const PACKAGES = ["preact", "@preact/signals", "uplot"];
  * SHA-256 over all that the assets are made of, in hexadecimal. Not over the bundle, whose bytes may differ from
  * one version of Deno to the next; of the API only its constants count, because its types leave no trace.
  */
-export async function sourceHash(): Promise<string> {
+async function sourceHash(): Promise<string> {
   const names = [...Deno.readDirSync(FOLDER)].map(({ name }) => join(FOLDER, name));
   const parts = names.sort().map((path) => `${relative(ROOT, path)}\n${Deno.readTextFileSync(path)}`);
   const { imports }: { imports: Record<string, string> } = JSON.parse(

@@ -4,7 +4,7 @@
  */
 
 /** Longest schedule in turns (two bytes each). Sixteen times MAX_TARGETS, so that rounding stays small. */
-export const MAX_PERIOD = 65_536;
+const MAX_PERIOD = 65_536;
 
 /**
  * Turns of each target in one period: the weights themselves in lowest terms, or, where those sum to more

@@ -3,7 +3,7 @@
  * docs/SECURITY.md says what each permission is for.
  */
 
-export const PERMISSIONS = [
+const PERMISSIONS = [
   // Clients, targets, the database, the rate limit store, keys for JWT.
   "--allow-net",
   // The configuration and what it names may be anywhere.
@@ -16,7 +16,7 @@ export const PERMISSIONS = [
 ];
 
 /** A small young generation: half the memory under load at the same cost in processor time. */
-export const V8_FLAGS = "--v8-flags=--max-semi-space-size=2";
+const V8_FLAGS = "--v8-flags=--max-semi-space-size=2";
 
 /** A permission that is missing is an error, never a question to a terminal. */
 export const RUN_FLAGS = ["--no-prompt", ...PERMISSIONS, V8_FLAGS];

@@ -26,7 +26,7 @@ function usageMessage(fault: unknown, options: FlagTable): string {
   const message = fault instanceof Error ? fault.message : String(fault);
   const unknown = /Unknown option '(--?[^']+)'/.exec(message)?.[1];
   if (unknown === undefined) return message.split(". ")[0];
-  const near = nearest(unknown.replace(/^-+/, ""), Object.keys(options));
+  const near = nearest(unknown.replace(/^-+/, ""), [...Object.keys(options), "help"]);
   return `unknown flag ${unknown}${near === null ? "" : `, did you mean --${near}?`}`;
 }
 

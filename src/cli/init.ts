@@ -35,7 +35,9 @@ export async function init(args: string[]): Promise<number> {
   const path = positionals[0] ?? usual;
   try {
     await Deno.mkdir(dirname(path), { recursive: true });
-    await Deno.writeTextFile(path, values.full ? fullConfig : shortConfig, { createNew: !values.force });
+    await Deno.writeTextFile(path, forUsers(values.full ? fullConfig : shortConfig), {
+      createNew: !values.force,
+    });
   } catch (fault) {
     console.error(`${path}: cannot write the configuration: ${reasonOf(fault)}`);
     return ExitCode.ConfigError;
@@ -49,6 +51,11 @@ Next:
   3. dispa run${flag}
   4. curl -H 'Host: example.com' http://localhost:8080/`);
   return ExitCode.Ok;
+}
+
+/** Without the line that tells editors of a schema, which only the repository has beside the file. */
+function forUsers(text: string): string {
+  return text.replace(/^#:schema .*\n/, "");
 }
 
 function reasonOf(fault: unknown): string {

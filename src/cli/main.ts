@@ -2,6 +2,7 @@
 import { VERSION } from "../version.ts";
 import { ExitCode } from "./exit_codes.ts";
 import { nearest, UsageError } from "./flags.ts";
+import { RUN_FLAGS } from "./run_flags.ts";
 
 const HELP =
   `Dispa ${VERSION}: a reverse proxy that intercepts domains, balances targets and records every request
@@ -36,7 +37,8 @@ Examples:
   curl -H 'Host: example.com' http://localhost:8080/
 `;
 
-const COMMANDS = ["run", "init", "validate", "explain", "traffic", "healthcheck", "help"];
+const WITH_OWN_HELP = ["init", "validate", "explain", "traffic", "healthcheck"];
+const COMMANDS = ["run", ...WITH_OWN_HELP, "help"];
 
 /** @param args without the program's name */
 export async function main(args: string[]): Promise<number> {
@@ -44,7 +46,10 @@ export async function main(args: string[]): Promise<number> {
     return await dispatch(args);
   } catch (fault) {
     if (!(fault instanceof UsageError)) throw fault;
-    console.error(`dispa: ${fault.message}\nTry "dispa --help".`);
+    const command = WITH_OWN_HELP.find((name) => name === args[0]);
+    console.error(
+      `dispa: ${fault.message}\nTry "dispa ${command === undefined ? "" : `${command} `}--help".`,
+    );
     return ExitCode.Usage;
   }
 }
@@ -55,6 +60,7 @@ async function dispatch(args: string[]): Promise<number> {
     console.log(`dispa ${VERSION} (deno ${Deno.version.deno}, v8 ${Deno.version.v8})`);
     return ExitCode.Ok;
   }
+  if (first === "help" && WITH_OWN_HELP.includes(args[1])) return await dispatch([args[1], "--help"]);
   if (first === "help" || first === "--help" || first === "-h") {
     console.log(HELP);
     return ExitCode.Ok;
@@ -68,7 +74,7 @@ async function dispatch(args: string[]): Promise<number> {
     }
     if (rest.includes("--validate")) {
       const { validate } = await import("./validate.ts");
-      return await validate(rest.filter((arg) => arg !== "--validate"));
+      return await validate(rest.filter((arg) => arg !== "--validate"), RUN_FLAGS);
     }
     const { run } = await import("./run.ts");
     return await run(rest);

@@ -4,15 +4,10 @@ import { formatProblem } from "../config/problem.ts";
 import { type LogFormat, Logger } from "../runtime/log.ts";
 import { WriterFailure } from "../runtime/log_writer.ts";
 import { BindFailure, SetupFailure, Supervisor } from "../runtime/supervisor.ts";
-import { CONFIG_FLAGS, configSource } from "./config_flags.ts";
+import { configSource } from "./config_flags.ts";
 import { ExitCode } from "./exit_codes.ts";
 import { parseFlags, UsageError } from "./flags.ts";
-
-const FLAGS = {
-  ...CONFIG_FLAGS,
-  verbose: { type: "boolean", short: "v" },
-  "log-format": { type: "string" },
-} as const;
+import { RUN_FLAGS } from "./run_flags.ts";
 
 const PROXY_VARIABLES = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
 
@@ -20,7 +15,7 @@ const PROXY_VARIABLES = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy",
 const SIGNAL_EXIT = { SIGINT: 130, SIGTERM: 143 } as const;
 
 export async function run(args: string[]): Promise<number> {
-  const { values } = parseFlags(args, FLAGS);
+  const { values } = parseFlags(args, RUN_FLAGS);
   const format = logFormat(values["log-format"]);
   const { path, load } = configSource(values, false);
   const result = await loadConfig(path, load);

@@ -4,7 +4,7 @@ import { formatProblem } from "../config/problem.ts";
 import { printConfig } from "../config/print.ts";
 import { CONFIG_FLAGS, configSource } from "./config_flags.ts";
 import { ExitCode } from "./exit_codes.ts";
-import { parseFlags } from "./flags.ts";
+import { type FlagTable, parseFlags } from "./flags.ts";
 
 const HELP = `Usage: dispa validate [-c FILE] [--strict] [--print]
 
@@ -21,8 +21,10 @@ Examples:
   dispa validate --strict --print > effective.toml
 `;
 
-export async function validate(args: string[]): Promise<number> {
+/** @param others flags that are taken and mean nothing here: those of the start that `--validate` stands among */
+export async function validate(args: string[], others: FlagTable = {}): Promise<number> {
   const { values } = parseFlags(args, {
+    ...others,
     ...CONFIG_FLAGS,
     strict: { type: "boolean" },
     print: { type: "boolean" },

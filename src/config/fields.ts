@@ -10,6 +10,10 @@ export interface FieldNotes {
   aliases?: readonly string[];
   /** Further spellings of a choice, in lower case without `_` and `-`, and what they stand for. */
   spellings?: Readonly<Record<string, string>>;
+  /** A value that the reference shows for a key that no file in config/ shows. */
+  example?: unknown;
+  /** Table or list: what else may stand in its place in the file, which `normalise.ts` puts right. */
+  shortForms?: readonly ("text" | "texts" | "table")[];
   /** How the default comes about, where it is not one fixed value. */
   defaultNote?: string;
   /** Table only: an unknown key is an error even without `--strict`. */
@@ -49,7 +53,7 @@ export function flag() {
 }
 
 /** Timers overflow at 2^31 ms (24.8 days) and then fire at once; a day is more than any of ours needs. */
-export const MAX_SECONDS = 86_400;
+const MAX_SECONDS = 86_400;
 
 /** A duration; in the file in seconds, in the outcome in whole milliseconds. */
 export function seconds(minimum = 0.001, maximum = MAX_SECONDS) {

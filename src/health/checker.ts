@@ -165,6 +165,12 @@ export class HealthChecker {
     if (health.state !== before.state) {
       this.#table.setState(target.slot, tableState(health.state));
       this.#announce(before, health, result.detail);
+    } else if (before.lastCheckAt === null && !result.ok) {
+      // Otherwise a target that was never there is first heard of after `unhealthy_threshold` intervals.
+      const message =
+        `target "${health.name}" fails its first check, and is in use until more of them have: ` +
+        result.detail;
+      this.#log.warn({ target: health.name, url: health.url, reason: result.detail }, message);
     }
     this.#observe.checkDuration(health.name, health.lastDurationMs!);
   }

@@ -54,7 +54,7 @@ export class PluginStageMetrics {
   }
 }
 
-export class PluginCommandMetrics {
+class PluginCommandMetrics {
   readonly #cells: MetricCells;
   readonly #plugin: string;
 

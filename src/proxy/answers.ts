@@ -67,3 +67,17 @@ export function upstreamResponse({ status, headers, body }: UpstreamResponse): R
   for (let i = 0; i < headers.length; i += 2) fields.append(headers[i], headers[i + 1]);
   return response;
 }
+
+/**
+ * Has a runtime that compresses by itself leave the body as it is, and with it content-length and etag. It does
+ * so for `no-transform` (RFC 9111 section 5.2.2.6), which is what a proxy wants of others too; clients that take
+ * no coding get the fields unchanged.
+ */
+export function keepUncompressed(request: Pick<Request, "headers">, { headers }: Response): void {
+  // Not `body`: to look at it would make a stream of it, and so a body without a length.
+  if (!headers.has("content-type") || headers.has("content-encoding")) return;
+  if (!request.headers.has("accept-encoding")) return;
+  const directives = headers.get("cache-control");
+  if (directives === null) headers.set("cache-control", "no-transform");
+  else if (!/\bno-transform\b/i.test(directives)) headers.set("cache-control", `${directives}, no-transform`);
+}

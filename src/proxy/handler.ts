@@ -16,7 +16,7 @@ import type { RecordBuffer } from "../traffic/buffer.ts";
 import { UpstreamError, type UpstreamResponse } from "../upstream/transport.ts";
 import type { ClientConnection } from "./connections.ts";
 import type { UpstreamSocket } from "../websocket/mod.ts";
-import { localResponse, refusalResponse, upstreamResponse } from "./answers.ts";
+import { keepUncompressed, localResponse, refusalResponse, upstreamResponse } from "./answers.ts";
 import { Exchange } from "./exchange.ts";
 import { explain } from "./explain.ts";
 import { type Forwarded, Forwarder } from "./forward.ts";
@@ -25,6 +25,7 @@ import { Authorities, receive } from "./receive.ts";
 import { addExplanation, ExplainToken, explanationOf } from "./live_explain.ts";
 import { recordOf } from "./record.ts";
 import { changeResponse, changesResponse } from "./response.ts";
+import { isDenoFrom } from "./http_runtime.ts";
 import { RequestIds } from "./request_id.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { type Ending, isRefusal, runSteps } from "./steps.ts";
@@ -54,10 +55,8 @@ const WATCH_AFTER_MS = 100;
 /** Deno up to 2.8.0, and all over HTTP/2, never tells of a client that left before `Request.signal` was touched. */
 const TELLS_OF_EARLIER_LEAVING = isDenoFrom(2, 9);
 
-function isDenoFrom(major: number, minor: number): boolean {
-  const [ownMajor, ownMinor] = Deno.version.deno.split(".").map(Number);
-  return ownMajor > major || (ownMajor === major && ownMinor >= minor);
-}
+/** Deno 2.6 compresses what handlers answer as it likes; 2.9 only if asked to. */
+const COMPRESSES = !isDenoFrom(2, 9);
 
 export class ProxyHandler {
   /** What new requests use. Those in flight keep the one they began with. */
@@ -246,6 +245,7 @@ export class ProxyHandler {
 
   /** A client that may ask why gets the answer with the response. */
   #told(exchange: Exchange, response: Response): Response {
+    if (COMPRESSES) keepUncompressed(exchange.request, response);
     if (exchange.trace !== null) {
       addExplanation(exchange, response);
       this.#log("info", "explained a request", explanationOf(exchange));

@@ -50,3 +50,8 @@ export function serverNameResolverKey(): symbol | null {
   const found = internals().resolverSymbol;
   return typeof found === "symbol" ? found : null;
 }
+
+export function isDenoFrom(major: number, minor: number): boolean {
+  const [ownMajor, ownMinor] = Deno.version.deno.split(".").map(Number);
+  return ownMajor > major || (ownMajor === major && ownMinor >= minor);
+}

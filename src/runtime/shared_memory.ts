@@ -18,7 +18,7 @@ import { ConnectionCounts } from "../proxy/connection_counts.ts";
 import { QueueGauge } from "../traffic/gauge.ts";
 
 /** Proxy threads at the most; `server.workers` is checked against it. */
-export const MAX_PROXY_THREADS = 256;
+const MAX_PROXY_THREADS = 256;
 
 export interface ProcessBlocks {
   targets: SharedArrayBuffer;

@@ -518,7 +518,7 @@ function clientUrls({ server, tls }: Config): string[] {
 }
 
 /** `http://host:port` with IPv6 in brackets. */
-export function urlOf({ hostname, port }: SocketAddress, scheme = "http"): string {
+function urlOf({ hostname, port }: SocketAddress, scheme = "http"): string {
   return `${scheme}://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
 }
 

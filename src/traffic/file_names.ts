@@ -42,7 +42,7 @@ export function removeExpiredFiles(directory: string, beforeMs: number): string[
 }
 
 /** Start of a UTC day in milliseconds; NaN for a day that is in no calendar. */
-export function dayStartMs(day: string): number {
+function dayStartMs(day: string): number {
   const start = Date.parse(`${day}T00:00:00.000Z`);
   // Date.parse takes 30 February for 2 March.
   return Number.isNaN(start) || new Date(start).toISOString().slice(0, 10) !== day ? NaN : start;

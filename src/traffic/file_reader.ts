@@ -132,7 +132,11 @@ export class FileReader implements TrafficReader {
     } catch (error) {
       throw new TrafficOpenError(
         "unreachable",
-        `cannot read the traffic log files in ${this.#directory}: ${reasonOf(error)}`,
+        `cannot read the traffic log files in ${this.#directory}: ${
+          error instanceof Deno.errors.NotFound
+            ? "there is no such folder; Dispa makes it when it starts, relative to the folder it is started in"
+            : reasonOf(error)
+        }`,
         { cause: error },
       );
     }

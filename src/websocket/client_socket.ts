@@ -51,7 +51,7 @@ export function acceptWebSocket(
   return { response, client: new ClientSocket(socket, limits, hooks, options.onOpen) };
 }
 
-export class ClientSocket implements Peer {
+class ClientSocket implements Peer {
   readonly canPause: boolean;
   readonly #socket: WebSocket;
   readonly #limits: WebSocketLimits;

@@ -36,6 +36,8 @@ Deno.test("wrong usage names the flag or command, hints at the right one, and ex
       [["--log-format", "xml"], /--log-format is "xml", allowed are text and json/],
       [["run", "stray"], /unexpected argument "stray"/],
       [["healthcheck", "--timeout", "-1"], /--timeout/],
+      [["run", "--hlep"], /unknown flag --hlep, did you mean --help\?\nTry "dispa --help"/],
+      [["traffic", "query", "--since", "yesterday"], /--since is "yesterday".*\nTry "dispa traffic --help"/],
     ] as const
   ) {
     const { code, stderr } = await runDispa([...args]);
@@ -43,6 +45,25 @@ Deno.test("wrong usage names the flag or command, hints at the right one, and ex
     assert.match(stderr, message);
     assert.doesNotMatch(stderr, /\n\s+at /);
   }
+});
+
+Deno.test("help COMMAND is the same as COMMAND --help", async () => {
+  for (const command of ["validate", "explain", "traffic", "healthcheck", "init"]) {
+    const help = await runDispa(["help", command]);
+    assert.equal(help.code, 0);
+    assert.match(help.stdout, new RegExp(`^Usage: dispa ${command} `));
+    assert.equal(help.stdout, (await runDispa([command, "--help"])).stdout);
+  }
+});
+
+Deno.test("--validate may stand among the flags of a start", async () => {
+  await inFolder(async (folder) => {
+    const path = join(folder, "good.toml");
+    Deno.writeTextFileSync(path, TARGET);
+    const args = ["-c", path, "-v", "--log-format", "json", "--validate"];
+    assert.equal((await runDispa(args)).code, 0);
+    assert.equal((await runDispa(["validate", "-c", path, "-v"])).code, 64);
+  });
 });
 
 Deno.test("validate lists every problem with file, line and key, and exits 1", async () => {

@@ -145,6 +145,28 @@ for (const transport of TRANSPORTS) {
     }
   });
 
+  Deno.test(`${transport}: a plain body is not compressed although the client takes codings`, async () => {
+    const plain = "plain text ".repeat(500);
+    const answer = (fields: string) =>
+      `HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\netag: "e1"\r\n${fields}content-length: ${plain.length}\r\n\r\n${plain}`;
+    for (const fields of ["", "cache-control: max-age=5\r\n", "cache-control: max-age=5, no-transform\r\n"]) {
+      const request =
+        "GET / HTTP/1.1\r\nHost: example.com\r\nAccept-Encoding: gzip, br\r\nConnection: close\r\n\r\n";
+      const { received } = await roundTrip(transport, request, () => answer(fields), /plain text $/);
+      const [head, body] = received.split("\r\n\r\n");
+      assert.equal(body, plain);
+      assert.match(head, /^etag: "e1"$/im);
+      assert.match(head, new RegExp(`^content-length: ${plain.length}$`, "im"));
+      assert.doesNotMatch(head, /content-encoding/i);
+      assert.equal(/cache-control: max-age=5/i.test(head), fields !== "");
+      // The price on a runtime that would compress.
+      assert.equal(
+        head.match(/no-transform/gi)?.length ?? 0,
+        fields.includes("no-tr") || !runsOn(2, 9) ? 1 : 0,
+      );
+    }
+  });
+
   Deno.test(`${transport}: a br body to a HEAD request keeps its fields`, async () => {
     const coded = brotliCompressSync("x".repeat(100));
     const { received } = await roundTrip(

@@ -30,6 +30,7 @@ Deno.test("what init writes is where the other commands look for it, is valid, a
       assert.match(stdout, /^config\/config\.toml: written$/m);
       assert.match(stdout, /^ +\d\. dispa run$/m);
       const text = Deno.readTextFileSync(join(cwd, "config/config.toml"));
+      assert.doesNotMatch(text, /schema\.json/);
       assert.ok(text.match(/^#/gm)!.length >= 2, "few comments");
       assert.ok(text.match(/^[a-z_]+ = /gm)!.length >= keys, "few keys");
       const { code: validated, stderr } = await runDispa(["validate", "--strict"], { cwd });

@@ -52,6 +52,8 @@ export interface HowToStart {
 export interface DispaOptions extends HowToStart {
   /** Everything but the listeners: domains, targets, logging …; `[server]` and `[monitoring]` keys are merged in. */
   toml: string;
+  /** Whether `toml` is the whole file: listeners and folders are then given by environment variables. */
+  isWhole?: boolean;
   /** Further lines of `[server]`. */
   server?: string;
   /** Further lines of `[monitoring]` (tables of it go into `toml`). */
@@ -95,6 +97,7 @@ export class Dispa implements AsyncDisposable {
 
   /** The whole configuration: `toml` with this instance's listeners. */
   config(toml = this.#options.toml): string {
+    if (this.#options.isWhole) return toml;
     const { server = "", monitoring = "", workers = Number(Deno.env.get("DISPA_TEST_WORKERS") ?? 1) } =
       this.#options;
     const logging = /^\[logging\b/m.test(toml) ? "" : `[logging.file]\ndirectory = "${this.logs}"\n`;
@@ -114,7 +117,8 @@ ${toml}`;
   /** Starts the program (again) with the present configuration. */
   async restart(): Promise<void> {
     if (!exists(this.configPath)) Deno.writeTextFileSync(this.configPath, this.config());
-    const { args = [], env = {} } = this.#options;
+    const { args = [] } = this.#options;
+    const env = { ...(this.#options.isWhole ? this.#listeners() : {}), ...this.#options.env };
     this.#status = null;
     const options = { cwd: this.directory, env };
     this.#child = dispaCommand(["run", "-c", this.configPath, ...args], options, this.#options).spawn();
@@ -122,6 +126,16 @@ ${toml}`;
     this.#stdout = new Lines(this.#child.stdout);
     this.#child.status.then((status) => this.#status = status);
     await this.stderr.waitFor(/serving on http/);
+  }
+
+  #listeners(): Record<string, string> {
+    return {
+      DISPA_BIND_ADDRESS: `127.0.0.1:${this.port}`,
+      DISPA_METRICS_PORT: String(this.metricsPort),
+      DISPA_HEALTH_CHECK_PORT: String(this.healthPort),
+      DISPA_WORKERS: Deno.env.get("DISPA_TEST_WORKERS") ?? "1",
+      DISPA_LOG_DIRECTORY: this.logs,
+    };
   }
 
   get stderr(): Lines {

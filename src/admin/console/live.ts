@@ -4,7 +4,7 @@ import type { ConfigState, Sample, Status, Target } from "../api.ts";
 import { type ApiClient, ApiFault } from "./api_client.ts";
 
 /** Five minutes. */
-export const MAX_SAMPLES = 300;
+const MAX_SAMPLES = 300;
 const STATUS_INTERVAL_MS = 5_000;
 
 export type LinkState = "connecting" | "live" | "lost";

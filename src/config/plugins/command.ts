@@ -15,8 +15,11 @@ export const commandSettings = closedTable({
     programPath(),
     "Path of the program, with at least one slash; it is not searched for in PATH. A relative path begins at the " +
       "folder Dispa was started in. The program runs with the rights of Dispa.",
+    { example: "/usr/local/bin/check" },
   ),
-  args: field(list(text(), 256, "arguments").prefault([]), "Arguments of the program; no shell reads them."),
+  args: field(list(text(), 256, "arguments").prefault([]), "Arguments of the program; no shell reads them.", {
+    example: ["--strict"],
+  }),
   mode: field(
     choice("once", "persistent").prefault("once"),
     "once starts the program for each request: simple, but it costs milliseconds and is for few requests a second. " +
@@ -35,12 +38,12 @@ export const commandSettings = closedTable({
     list(programPath(), 256, "programs").optional(),
     "If given, exec must be one of these programs, symbolic links resolved on both sides; else the configuration is " +
       "refused.",
-    { defaultNote: "any program" },
+    { defaultNote: "any program", example: ["/usr/local/bin/check"] },
   ),
   cwd: field(
     parsedText("a path in quotes", parseFilePath).optional(),
     "Working folder of the program.",
-    { defaultNote: "the folder Dispa was started in" },
+    { defaultNote: "the folder Dispa was started in", example: "/var/lib/check" },
   ),
   env: field(
     z.record(
@@ -50,6 +53,7 @@ export const commandSettings = closedTable({
     ).prefault({}),
     "The environment of the program: these variables and nothing else. Dispa's own environment, PATH included, " +
       "is not passed on.",
+    { example: { MODE: "strict" } },
   ),
   max_output_bytes: field(
     byteCount(64, 67_108_864).prefault(1_048_576),

@@ -9,6 +9,7 @@ export const scriptSettings = closedTable({
     parsedText("a path in quotes", parseFilePath),
     "The module: a .js or .mjs file, and where Dispa runs from its sources also .ts. A relative path begins at the " +
       "folder Dispa was started in. It is loaded again with every reload of the configuration.",
+    { example: "./plugins/filter.js" },
   ),
   timeout_ms: field(
     wholeNumber(1, 60_000).prefault(100),

@@ -2,7 +2,10 @@
 import { type FieldNotes, wholeNumber } from "../fields.ts";
 
 export function callLimit() {
-  const notes: FieldNotes = { defaultNote: "bounded by the threads and their queues alone" };
+  const notes: FieldNotes = {
+    defaultNote: "bounded by the threads and their queues alone",
+    example: 16,
+  };
   return [
     wholeNumber(1, 1024).optional(),
     "Calls that may be under way at once in the whole process, those that wait for a thread included. What comes on " +

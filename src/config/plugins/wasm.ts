@@ -9,6 +9,7 @@ export const wasmSettings = closedTable({
     parsedText("a path in quotes", parseFilePath),
     "The WebAssembly module (a .wasm file). A relative path begins at the folder Dispa was started in. It is read " +
       "again with every reload of the configuration.",
+    { example: "./plugins/filter.wasm" },
   ),
   timeout_ms: field(
     wholeNumber(1, 60_000).prefault(100),

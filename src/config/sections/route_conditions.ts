@@ -123,6 +123,7 @@ function namedSchema(noun: string, parseNameText: (text: string) => Parsed<strin
       valueSchema.optional(),
       `What the ${noun} has to be: a text, a list of texts, or a table with contains, starts_with or ends_with. ` +
         "Case counts. Where it is there several times, one of them has to fit.",
+      { shortForms: ["text", "texts"] },
     ),
     value_regex: field(regex(), `A regular expression that the ${noun}'s value matches.`),
     exists: field(
@@ -148,11 +149,13 @@ export const conditionsSchema = closedTable({
     list(namedSchema("header field", parseHeaderName), MAX_NAMED, "header conditions").prefault([]),
     "Header fields as they would be forwarded, all of which have to fit: a list of " +
       '{ name, value | value_regex | exists }, or for short { "x-version" = "v1" }.',
+    { shortForms: ["table"] },
   ),
   query_params: field(
     list(namedSchema("query parameter", parseParameterName), MAX_NAMED, "query parameter conditions")
       .prefault([]),
     'Query parameters, decoded, all of which have to fit: a list like that of headers, or { "debug" = "1" }.',
+    { shortForms: ["table"] },
   ),
   client_ip: field(
     texts("an IP address or network in quotes", 1000, parseIpRange).optional(),

@@ -4,7 +4,7 @@ import { formatSocketAddress, parseSocketAddress } from "../address.ts";
 import { field, parsedText, seconds, table, toSeconds, wholeNumber } from "../fields.ts";
 import type { ServerConfig } from "../model.ts";
 
-export const MAX_WORKERS = 256;
+const MAX_WORKERS = 256;
 
 export const serverSchema = table({
   bind_address: field(

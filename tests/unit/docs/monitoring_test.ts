@@ -96,17 +96,6 @@ Deno.test("the alerts ask only for series that Dispa exports", () => {
   deepEqual(unknownSeries(expressions), []);
 });
 
-Deno.test("the mounts of docker-compose.yml are files and folders of this repository", () => {
-  const mounts = [...read("docker-compose.yml").matchAll(/^\s*- (\.\/[^:]+):/gm)].map(([, path]) => path);
-  deepEqual(mounts, [
-    "./docs/prometheus.yml",
-    "./docs/alerts.yml",
-    "./docs/grafana/provisioning",
-    "./docs/grafana/dispa.json",
-  ]);
-  for (const path of mounts) Deno.statSync(root(path));
-});
-
 for (
   const [what, args] of [
     ["the alerts", ["check", "rules", root("docs/alerts.yml")]],

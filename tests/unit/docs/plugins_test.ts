@@ -27,24 +27,6 @@ Deno.test("the plugin guide has a section on every type, with each of its settin
   }
 });
 
-/** The formatter of documents moves code to the margin. */
-const unindented = (code: string) => code.replace(/^ +/gm, "");
-
-Deno.test("the code in the plugin guide is that of the file it names", async () => {
-  const named = [...text.matchAll(/^`([a-z_/]+\.ts)`[^\n]*:\n\n```ts\n(.*?)^```$/gms)];
-  assert.equal(named.length, text.split("```ts\n").length - 1, "every block has its file");
-  for (const [, path, code] of named) {
-    const file = await Deno.readTextFile(new URL(path, root));
-    assert.ok(unindented(file).includes(unindented(code)), `${path} does not hold\n${code}`);
-  }
-});
-
-Deno.test("the files that the plugin guide names are there", async () => {
-  const paths = new Set([...text.matchAll(/`((?:src|tests|bench)\/[a-z_/]+\.ts)`/g)].map(([, path]) => path));
-  assert.ok(paths.size > 5);
-  for (const path of paths) assert.ok((await Deno.stat(new URL(path, root))).isFile, path);
-});
-
 Deno.test("the metrics in the plugin guide are those that there are, with their labels", () => {
   const rows = [...text.matchAll(/^\| `(dispa_plugin_\w+)\{([a-z,]+)\}`/gm)];
   const { pluginInvocations, pluginShortCircuits, pluginDuration, pluginErrors } = FAMILIES;

@@ -19,10 +19,39 @@ for (const name of ["README.md", "README.zh-CN.md"]) {
   });
 }
 
-Deno.test("README.md says of every package what it is for", async () => {
-  const { imports }: { imports: Record<string, string> } = JSON.parse(await read("deno.json"));
-  const text = await read("README.md");
-  const table = text.slice(text.indexOf("## Dependencies"), text.indexOf("## Performance"));
-  const packages = Object.keys(imports).filter((name) => !name.endsWith("/"));
-  assert.deepEqual(packages.filter((name) => !table.includes(`\`${name}\``)), []);
-});
+for (const [name, heading] of [["README.md", "## Dependencies"], ["README.zh-CN.md", "## 依赖"]]) {
+  Deno.test(`${name} says of every package what it is for, and of no other`, async () => {
+    const { imports }: { imports: Record<string, string> } = JSON.parse(await read("deno.json"));
+    const table = section(await read(name), heading);
+    const packages = new Set(Object.keys(imports).map((key) => /^(@[^/]+\/[^/]+|[^/]+)/.exec(key)![0]));
+    const rows = table.split("\n").filter((line) => line.startsWith("|"));
+    const used = rows.flatMap((row) => [...row.split("|")[2].matchAll(/`([^`]+)`/g)].map(([, code]) => code));
+    const builtIn = ["node:util", "node:sqlite", "parseArgs"];
+    assert.deepEqual(used.filter((code) => !builtIn.includes(code)).sort(), [...packages].sort());
+  });
+
+  Deno.test(`${name} has the figures of docs/PERFORMANCE.md`, async () => {
+    const cells = (line: string) => line.split("|").map((cell) => cell.trim()).filter((cell) => cell !== "");
+    const rowsOf = (text: string) => {
+      const [head, , ...rows] = text.slice(text.indexOf("| `small`")).split("\n\n")[0].split("\n").map(cells);
+      return new Map(
+        rows.map((row) => [row[0], new Map(row.slice(1).map((cell, at) => [head[at + 1], cell]))]),
+      );
+    };
+    const measured = rowsOf(await read("docs/PERFORMANCE.md"));
+    const shown = rowsOf(await read(name));
+    assert.ok(shown.size >= 4, `${shown.size} rows`);
+    for (const [proxy, figures] of shown) {
+      for (const [column, figure] of figures) {
+        assert.equal(figure, measured.get(proxy)?.get(column), `${proxy}: ${column}`);
+      }
+    }
+  });
+}
+
+function section(text: string, heading: string): string {
+  const from = text.indexOf(`${heading}\n`);
+  assert.notEqual(from, -1, `there is no ${heading}`);
+  const to = text.indexOf("\n## ", from + 1);
+  return text.slice(from, to === -1 ? undefined : to);
+}

@@ -20,8 +20,8 @@ const VARIABLES = {
   REDIS_PASSWORD: "battery-staple",
 };
 
-/** Where the documents' certificates and keys are. */
-const PEM_FOLDER = "/etc/dispa/";
+/** Where the documents' certificates, keys and pages are. */
+const FILES_FOLDER = "/etc/dispa/";
 
 interface Block {
   text: string;
@@ -46,16 +46,18 @@ function fences(document: string): number {
   return document.split("```toml").length - 1;
 }
 
-/** Makes every file that the text names in PEM_FOLDER, in `folder`. */
+/** Makes every file that the text names in FILES_FOLDER, in `folder`. */
 async function withFiles(text: string, folder: string): Promise<string> {
-  const names = new Set([...text.matchAll(/"\/etc\/dispa\/([a-z.-]+)"/g)].map(([, name]) => name));
+  const names = new Set([...text.matchAll(/"\/etc\/dispa\/([\w.-]+)"/g)].map(([, name]) => name));
   if (names.size === 0) return text;
   const authority = await Authority.make(folder);
   const { certPath, keyPath } = await authority.leaf({ names: ["localhost"] });
   for (const name of names) {
-    await Deno.copyFile(name.endsWith(".key") ? keyPath : certPath, join(folder, name));
+    const file = join(folder, name);
+    if (name.endsWith(".html")) await Deno.writeTextFile(file, "<h1>{status}</h1>");
+    else await Deno.copyFile(name.endsWith(".key") ? keyPath : certPath, file);
   }
-  return text.replaceAll(PEM_FOLDER, `${folder}/`);
+  return text.replaceAll(FILES_FOLDER, `${folder}/`);
 }
 
 /** A block that is about something else has no target. */
@@ -79,9 +81,10 @@ for (const path of DOCUMENTS) {
 
 Deno.test("the guides show configurations", async () => {
   const counts = await Promise.all(
-    ["README.md", "docs/SECURITY.md", "docs/ROUTING.md", "docs/QUICKSTART.md"].map(async (path) =>
-      tomlBlocks(await Deno.readTextFile(join(root, path))).length
-    ),
+    [
+      ...["README.md", "README.zh-CN.md", "docs/SECURITY.md", "docs/ROUTING.md", "docs/QUICKSTART.md"],
+      ...["docs/USER_MANUAL_EN.md", "docs/USER_MANUAL.md", "docs/MIGRATION.md"],
+    ].map(async (path) => tomlBlocks(await Deno.readTextFile(join(root, path))).length),
   );
   assert.ok(counts.every((count) => count > 0), `blocks found: ${counts.join(", ")}`);
 });

@@ -74,6 +74,20 @@ Deno.test("checker: a target is used before its first check, healthy after it, a
   assert.deepEqual(watched.changes.pending, ["a healthy"]);
 });
 
+Deno.test("checker: a target that was never there is told of at its first check, and stays in use until it is unhealthy", async () => {
+  await using server = serve(() => new Response("", { status: 503 }));
+  await using watched = watch();
+  const [target] = watched.apply([localTarget(server.port, "a")]);
+  await watched.next();
+  const first =
+    'warn target "a" fails its first check, and is in use until more of them have: status 503 from /up';
+  assert.deepEqual(watched.logged, [first]);
+  assert.ok(watched.table.isUsable(target.slot));
+  for (let check = 0; check < 2; check++) await watched.next();
+  assert.ok(!watched.table.isUsable(target.slot));
+  assert.deepEqual(watched.logged, [first, 'warn target "a" is unhealthy: status 503 from /up']);
+});
+
 Deno.test("checker: a target falls and recovers by the thresholds, each logged once with its reason", async () => {
   let status = 200;
   await using server = serve(() => new Response("", { status }));

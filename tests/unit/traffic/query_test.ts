@@ -357,7 +357,10 @@ Deno.test("FileReader follows into the next file and past a moved one", () =>
 Deno.test("openReader says what is missing, and makes nothing", () =>
   withFolder(async (folder) => {
     const cases: [LoggingConfig, RegExp][] = [
-      [makeLogging(folder, { type: "file" }), /cannot read the traffic log files in .*logs/],
+      [
+        makeLogging(folder, { type: "file" }),
+        /cannot read the traffic log files in .*logs: there is no such folder/,
+      ],
       [makeLogging(folder, { type: "database" }), /there is no database at .*traffic\.db/],
       [
         makeLogging(folder, { type: "database", database: { url: "sqlite::memory:" } }),

@@ -7,7 +7,7 @@ import type { AccessControlConfig } from "../../model.ts";
 const MAX_RANGES = 100_000;
 
 /** Exported for the cross-checks, which compare entries of lists that are not all right. */
-export const ipRangeSchema = parsedText(
+const ipRangeSchema = parsedText(
   'an address or a range in quotes, such as "10.0.0.0/8"',
   parseIpRange,
 );
