@@ -296,6 +296,8 @@ export class Http1Pool implements Transport {
     } else {
       connection.close();
     }
+    // Where more requests wait than may be dialled for at once, one of the others has its turn now.
+    this.#dialAsNeeded(origin);
   }
 
   /** The failure of a dial is that of the request which has waited longest, unless others are still under way. */

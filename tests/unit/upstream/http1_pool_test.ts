@@ -631,6 +631,23 @@ Deno.test("Http1Pool opens no more than 100 connections to an origin at once, an
   await until(() => opening === 0);
 });
 
+Deno.test("Http1Pool opens a connection for each of many waiting requests, although none is answered yet", async () => {
+  const connections: MemoryConnection[] = [];
+  using pool = new TestPool({
+    dial: async () => {
+      await nextTurn();
+      const connection = new MemoryConnection();
+      connections.push(connection);
+      return connection;
+    },
+  });
+  const answers = Array.from({ length: 350 }, () => pool.send(requestTo(targetAt(80))));
+  await until(() => connections.length === 350);
+  await Promise.all(connections.map(({ requested }) => requested));
+  for (const connection of connections) connection.push(OK);
+  assert.deepEqual(new Set((await Promise.all(answers)).map(({ status }) => status)), new Set([200]));
+});
+
 Deno.test("Http1Pool tells each of many waiting requests that its connection was refused", async () => {
   const refused = () => new UpstreamError("connect_refused", "cannot connect", false);
   using pool = new TestPool({ dial: () => Promise.reject(refused()) });
