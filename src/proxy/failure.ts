@@ -50,6 +50,7 @@ function phaseOf(error: UpstreamError): FailurePhase {
         ? "dns"
         : "connect";
     case "connect_timeout":
+    case "overloaded":
       return "connect";
     case "tls":
       return "tls";
@@ -69,12 +70,15 @@ function timerOf(error: UpstreamError, target: TargetConfig): string | null {
 
 /** Numbers of Linux for where the runtime tells no name (in messages of `fetch`). */
 const ERRNO_BY_NUMBER: Readonly<Record<string, string>> = {
+  12: "ENOMEM",
+  23: "ENFILE",
   24: "EMFILE",
   32: "EPIPE",
   99: "EADDRNOTAVAIL",
   101: "ENETUNREACH",
   103: "ECONNABORTED",
   104: "ECONNRESET",
+  105: "ENOBUFS",
   110: "ETIMEDOUT",
   111: "ECONNREFUSED",
   113: "EHOSTUNREACH",

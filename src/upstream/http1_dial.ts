@@ -1,6 +1,7 @@
 /** Opens connections to targets. */
 import { isIP } from "node:net";
 import type { TargetConfig } from "../config/model.ts";
+import { isShortage } from "./shortage.ts";
 import { UpstreamError } from "./transport.ts";
 
 /** What the transport needs of a connection. A read resolves with null at the end of the stream. */
@@ -9,7 +10,7 @@ export type RawConnection = Pick<Deno.Conn, "read" | "write" | "close">;
 /**
  * Opens a connection to a target; for https the TLS handshake has succeeded too.
  * @param signal gives the attempt up
- * @throws UpstreamError `connect_refused`, `tls`
+ * @throws UpstreamError `connect_refused`, `overloaded`, `tls`
  */
 export type Dial = (target: TargetConfig, signal: AbortSignal) => Promise<RawConnection>;
 
@@ -37,7 +38,8 @@ export function createDial(
         ? await Deno.connectTls({ hostname, port, caCerts, alpnProtocols: ["http/1.1"], ...clientPair })
         : await Deno.connect({ hostname, port, signal: isIP(hostname) === 0 ? undefined : signal });
     } catch (cause) {
-      throw failed("connect_refused", "cannot connect to", target, cause);
+      const code = isShortage(cause) ? "overloaded" : "connect_refused";
+      throw failed(code, "cannot connect to", target, cause);
     }
     if (!("handshake" in conn)) {
       // A request is one write: waiting for more bytes to go with it (Nagle) could only delay it.
@@ -62,7 +64,7 @@ export function createDial(
 }
 
 function failed(
-  code: "connect_refused" | "tls",
+  code: "connect_refused" | "overloaded" | "tls",
   what: string,
   target: TargetConfig,
   cause: unknown,
