@@ -46,7 +46,7 @@ export function factsOf(error: UpstreamError, target: TargetConfig, inBody: bool
 function phaseOf(error: UpstreamError): FailurePhase {
   switch (error.code) {
     case "connect_refused":
-      return causes(error).some(({ message }) => /dns error|lookup address/.test(message))
+      return causes(error).some(({ message }) => /dns error|lookup address|cannot resolve/.test(message))
         ? "dns"
         : "connect";
     case "connect_timeout":
@@ -87,7 +87,7 @@ const ERRNO_BY_NUMBER: Readonly<Record<string, string>> = {
 function errnoOf(error: UpstreamError): string | null {
   for (const cause of causes(error)) {
     const { code, message } = cause as Error & { code?: unknown };
-    if (typeof code === "string" && /^E[A-Z0-9]+$/.test(code)) return code;
+    if (typeof code === "string" && /^E[A-Z0-9_]+$/.test(code)) return code;
     const number = /\(os error (\d+)\)/.exec(message)?.[1];
     if (number !== undefined) return ERRNO_BY_NUMBER[number] ?? number;
   }
