@@ -46,6 +46,8 @@ export function watchConfig(
 /** Even where events never cease, the file is read after so many times the quiet time. */
 const MAX_QUIET_ROUNDS = 10;
 
+const FAILURE = "failure ";
+
 class Watch {
   readonly #path: string;
   readonly #onChange: () => void | Promise<void>;
@@ -84,6 +86,8 @@ class Watch {
         if (!this.#touched) await this.#wait(this.#pollMs, true);
         this.#listen();
         this.#look();
+        // What could not be read may be readable now without looking any different: descriptors had run out.
+        if (known.startsWith(FAILURE)) this.#touched = true;
         if (this.#closed || !this.#touched) continue;
         await this.#settle();
         if (this.#closed) return;
@@ -108,7 +112,7 @@ class Watch {
 
   async #content(): Promise<string> {
     const file = await readConfigText(this.#path);
-    return file.ok ? `text ${file.text}` : `failure ${file.message}`;
+    return file.ok ? `text ${file.text}` : FAILURE + file.message;
   }
 
   #wait(milliseconds: number, endedByEvents: boolean): Promise<void> {

@@ -11,7 +11,7 @@ export interface MonitorContext {
   readonly gate: Gate;
   readonly fetch: ProbeFetch;
   readonly random: () => number;
-  /** After each finished check; not after `stop`. */
+  /** After each finished check that told something; not after `stop`. */
   readonly checked: (monitor: TargetMonitor, before: TargetHealth, result: CheckResult) => void;
 }
 
@@ -89,6 +89,7 @@ export class TargetMonitor {
     if (stopping.aborted) return;
 
     this.#startNext(startMs);
+    if (result.inconclusive) return;
     const before = this.#health;
     const durationMs = clock.monotonicMs() - startMs;
     this.#health = afterCheck(before, result, clock.now(), durationMs, this.#config);

@@ -1,5 +1,6 @@
 /** One health check of one target: which path to ask for, and what the answer means. */
 import type { TargetConfig } from "../config/model.ts";
+import { isShortage } from "../upstream/shortage.ts";
 import type { CheckResult } from "./target_health.ts";
 
 /** Where services commonly tell their health, in this order. */
@@ -33,7 +34,8 @@ export class Probe {
       if (this.#path !== null) return this.#judge(this.#path, await this.#status(this.#path, signal));
       return await this.#checkUsualPaths(signal);
     } catch (error) {
-      return { ok: false, detail: describeFailure(error) };
+      const detail = describeFailure(error);
+      return isShortage(error) ? { ok: false, detail, inconclusive: true } : { ok: false, detail };
     }
   }
 

@@ -8,6 +8,8 @@ export interface CheckResult {
   readonly ok: boolean;
   /** What was seen, for the log: `status 503 from /health`, `connection refused` … */
   readonly detail: string;
+  /** The check could not be made for want of descriptors of our own: it says nothing of the target. */
+  readonly inconclusive?: true;
 }
 
 /** Times are Unix milliseconds. */

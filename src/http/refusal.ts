@@ -28,7 +28,10 @@ export const ERROR_STATUS = {
   no_target: 503,
   /** The keys that a token must be verified with cannot be had. */
   auth_unavailable: 503,
-  /** Every target has as many requests as `max_connections` allows, and the queue is full or took too long. */
+  /**
+   * Every target has as many requests as `max_connections` allows, and the queue is full or took too long; or
+   * the process has no descriptor left for a connection to the target.
+   */
   overloaded: 503,
   upstream_timeout: 504,
 } as const;
@@ -62,6 +65,8 @@ export interface Refusal {
   headers?: FlatHeaders;
   /** Whether the connection is closed behind the answer: what follows on it may not be a request (HTTP/1.1). */
   close?: boolean;
+  /** Set where the process lacks descriptors or memory: the operator has to know. */
+  isShortage?: true;
   /** Set where a security step refuses: it is counted. */
   denial?: DenialKind;
 }

@@ -36,7 +36,9 @@ export class CallSlots {
     const slots = this.#slots;
     for (let i = 0; i < slots.length; i++) {
       const held = Atomics.load(slots, i);
-      if (held !== 0 && (held - now | 0) > 0) continue;
+      const leftMs = held - now | 0;
+      // More than a lease is left where the clock was set back: waiting for it could take for ever.
+      if (held !== 0 && leftMs > 0 && leftMs <= this.#leaseMs + 1) continue;
       if (Atomics.compareExchange(slots, i, held, until) === held) {
         // Whoever took it over after the lease has put another value there.
         return () => void Atomics.compareExchange(slots, i, until, 0);

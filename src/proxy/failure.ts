@@ -46,10 +46,11 @@ export function factsOf(error: UpstreamError, target: TargetConfig, inBody: bool
 function phaseOf(error: UpstreamError): FailurePhase {
   switch (error.code) {
     case "connect_refused":
-      return causes(error).some(({ message }) => /dns error|lookup address/.test(message))
+      return causes(error).some(({ message }) => /dns error|lookup address|cannot resolve/.test(message))
         ? "dns"
         : "connect";
     case "connect_timeout":
+    case "overloaded":
       return "connect";
     case "tls":
       return "tls";
@@ -69,12 +70,15 @@ function timerOf(error: UpstreamError, target: TargetConfig): string | null {
 
 /** Numbers of Linux for where the runtime tells no name (in messages of `fetch`). */
 const ERRNO_BY_NUMBER: Readonly<Record<string, string>> = {
+  12: "ENOMEM",
+  23: "ENFILE",
   24: "EMFILE",
   32: "EPIPE",
   99: "EADDRNOTAVAIL",
   101: "ENETUNREACH",
   103: "ECONNABORTED",
   104: "ECONNRESET",
+  105: "ENOBUFS",
   110: "ETIMEDOUT",
   111: "ECONNREFUSED",
   113: "EHOSTUNREACH",
@@ -83,7 +87,7 @@ const ERRNO_BY_NUMBER: Readonly<Record<string, string>> = {
 function errnoOf(error: UpstreamError): string | null {
   for (const cause of causes(error)) {
     const { code, message } = cause as Error & { code?: unknown };
-    if (typeof code === "string" && /^E[A-Z0-9]+$/.test(code)) return code;
+    if (typeof code === "string" && /^E[A-Z0-9_]+$/.test(code)) return code;
     const number = /\(os error (\d+)\)/.exec(message)?.[1];
     if (number !== undefined) return ERRNO_BY_NUMBER[number] ?? number;
   }

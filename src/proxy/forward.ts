@@ -94,7 +94,9 @@ export class Forwarder {
       body?.abandon(error);
       const facts = factsOf(error, target.config, false);
       const tried = [...attempts.failed, target.config.name];
-      return { code: error.code, message: error.message, detail: failureDetail({ ...facts, tried }) };
+      const detail = failureDetail({ ...facts, tried });
+      if (error.code !== "overloaded") return { code: error.code, message: error.message, detail };
+      return { ...OVERLOADED, message: error.message, detail, isShortage: true };
     }
   }
 

@@ -51,6 +51,8 @@ export interface HandlerOptions {
 
 /** An exchange older than this is watched for its client's leaving: `Request.signal` costs 8 µs when touched. */
 const WATCH_AFTER_MS = 100;
+/** That the process lacks descriptors is told of once in this time. */
+const QUIET_MS = 60_000;
 
 /** Deno up to 2.8.0, and all over HTTP/2, never tells of a client that left before `Request.signal` was touched. */
 const TELLS_OF_EARLIER_LEAVING = isDenoFrom(2, 9);
@@ -73,6 +75,9 @@ export class ProxyHandler {
   readonly #authorities = new Authorities();
   readonly #timestamps = new TimestampText();
   readonly #inFlight = new Set<Exchange>();
+  /** Requests refused for want of descriptors since that was last told of. */
+  #unconnected = 0;
+  #shortageToldMs = -Infinity;
   #onIdle: (() => void)[] = [];
 
   constructor(options: HandlerOptions) {
@@ -234,6 +239,7 @@ export class ProxyHandler {
   #refuse(exchange: Exchange, refusal: Refusal): Response {
     const { response, size } = refusalResponse(refusal, exchange, exchange.snapshot.errorPages);
     if (refusal.denial !== undefined) this.#metrics.denied(refusal.denial);
+    if (refusal.isShortage) this.#tellOfShortage(refusal.message);
     exchange.closes = refusal.close === true || exchange.bodyRefusal !== null;
     exchange.status = ERROR_STATUS[refusal.code];
     exchange.code = refusal.code;
@@ -241,6 +247,15 @@ export class ProxyHandler {
     exchange.responseSize = size;
     this.#finish(exchange);
     return this.#told(exchange, response);
+  }
+
+  #tellOfShortage(reason: string): void {
+    this.#unconnected++;
+    const now = performance.now();
+    if (now - this.#shortageToldMs < QUIET_MS) return;
+    this.#log("error", `requests are refused with 503: ${reason}`, { refused: this.#unconnected });
+    this.#unconnected = 0;
+    this.#shortageToldMs = now;
   }
 
   /** A client that may ask why gets the answer with the response. */

@@ -252,7 +252,7 @@ export class Supervisor {
 
   #openPort(key: string, address: SocketAddress, app: App): AppServer {
     try {
-      return new AppServer(address, app);
+      return new AppServer(address, app, this.#log);
     } catch (fault) {
       throw new BindFailure(`cannot listen on ${urlOf(address)} (${key}): ${messageOf(fault)}`);
     }

@@ -21,6 +21,7 @@ import {
   type UpstreamResponse,
 } from "./transport.ts";
 import { removeHopByHop } from "./hop_by_hop.ts";
+import { isShortage } from "./shortage.ts";
 
 export interface FetchPoolOptions {
   /** Idle connections kept for each host; 0: none. */
@@ -337,7 +338,7 @@ function explain(fault: unknown, request: UpstreamRequest): UpstreamError {
   }
   if (message.includes("(Connect)") || message.includes("dns error")) {
     return new UpstreamError(
-      "connect_refused",
+      isShortage(fault) ? "overloaded" : "connect_refused",
       `cannot connect to ${target}: ${cause}`,
       touched,
       false,

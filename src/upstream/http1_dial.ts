@@ -1,6 +1,7 @@
 /** Opens connections to targets. */
-import { isIP } from "node:net";
 import type { TargetConfig } from "../config/model.ts";
+import { HostNames } from "./host_names.ts";
+import { isShortage } from "./shortage.ts";
 import { UpstreamError } from "./transport.ts";
 
 /** What the transport needs of a connection. A read resolves with null at the end of the stream. */
@@ -9,7 +10,7 @@ export type RawConnection = Pick<Deno.Conn, "read" | "write" | "close">;
 /**
  * Opens a connection to a target; for https the TLS handshake has succeeded too.
  * @param signal gives the attempt up
- * @throws UpstreamError `connect_refused`, `tls`
+ * @throws UpstreamError `connect_refused`, `overloaded`, `tls`
  */
 export type Dial = (target: TargetConfig, signal: AbortSignal) => Promise<RawConnection>;
 
@@ -19,7 +20,7 @@ export function describeTarget({ name, hostname, port }: TargetConfig): string {
 }
 
 /**
- * Dials by the system's resolver and tries the addresses of a name in turn, as `Deno.connect` does.
+ * Dials by the system's resolver and tries the addresses of a name in turn.
  * @param caCerts PEM certificates that are trusted beside the built-in ones
  * @param clientPair PEM certificate and key shown to targets that ask for one
  */
@@ -27,17 +28,18 @@ export function createDial(
   caCerts: string[] = [],
   clientPair: { cert: string; key: string } | null = null,
 ): Dial {
+  const names = new HostNames();
   return async (target, signal) => {
     const { hostname, port } = target;
     let conn: Deno.TcpConn | Deno.TlsConn;
     try {
-      // Deno 2.6 never lets go of a signal whose name did not resolve. Without one the attempt goes on until
-      // the system gives it up, and what comes of it is closed then.
+      // TLS is asked for by the name, so the runtime looks that up itself.
       conn = target.protocol === "https"
         ? await Deno.connectTls({ hostname, port, caCerts, alpnProtocols: ["http/1.1"], ...clientPair })
-        : await Deno.connect({ hostname, port, signal: isIP(hostname) === 0 ? undefined : signal });
+        : await connectToOne(await names.addresses(hostname), port, signal);
     } catch (cause) {
-      throw failed("connect_refused", "cannot connect to", target, cause);
+      const code = isShortage(cause) ? "overloaded" : "connect_refused";
+      throw failed(code, "cannot connect to", target, cause);
     }
     if (!("handshake" in conn)) {
       // A request is one write: waiting for more bytes to go with it (Nagle) could only delay it.
@@ -61,8 +63,21 @@ export function createDial(
   };
 }
 
+/** @throws what the last address failed with */
+async function connectToOne(addresses: string[], port: number, signal: AbortSignal): Promise<Deno.TcpConn> {
+  const [last, ...others] = addresses.toReversed();
+  for (const hostname of others.reverse()) {
+    try {
+      return await Deno.connect({ hostname, port, signal });
+    } catch (fault) {
+      if (signal.aborted || isShortage(fault)) throw fault;
+    }
+  }
+  return await Deno.connect({ hostname: last, port, signal });
+}
+
 function failed(
-  code: "connect_refused" | "tls",
+  code: "connect_refused" | "overloaded" | "tls",
   what: string,
   target: TargetConfig,
   cause: unknown,

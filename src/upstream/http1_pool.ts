@@ -71,6 +71,8 @@ class Origin implements ConnectionOwner {
   /** In the order they came. */
   readonly waiting = new Set<Waiting>();
   readonly dialling = new Set<Dialling>();
+  /** Why the last dial failed, if for want of something of our own: nothing is dialled before the next sweep. */
+  shortage: UpstreamError | null = null;
 
   /** @param target one of those that share it */
   constructor(readonly pool: Http1Pool, readonly target: TargetConfig) {}
@@ -261,6 +263,7 @@ export class Http1Pool implements Transport {
 
   /** Opens as many connections as requests wait, within the bound. */
   #dialAsNeeded(origin: Origin): void {
+    if (origin.shortage !== null) return;
     const wanted = Math.min(origin.waiting.size, MAX_DIALLING);
     for (const { exchange } of origin.waiting) {
       if (origin.dialling.size >= wanted) return;
@@ -296,10 +299,20 @@ export class Http1Pool implements Transport {
     } else {
       connection.close();
     }
+    // Where more requests wait than may be dialled for at once, one of the others has its turn now.
+    this.#dialAsNeeded(origin);
   }
 
-  /** The failure of a dial is that of the request which has waited longest, unless others are still under way. */
+  /**
+   * The failure of a dial is that of the request which has waited longest, unless others are still under way.
+   * Where it was for want of descriptors, and other requests have connections, all wait for these instead.
+   */
   #notOpened(origin: Origin, error: UpstreamError): void {
+    if (error.code === "overloaded" && origin.activeCount > 0) {
+      origin.shortage = error;
+      this.connectionEnded();
+      return;
+    }
     const [first] = origin.waiting;
     if (first !== undefined && origin.waiting.size > origin.dialling.size) {
       origin.waiting.delete(first);
@@ -319,7 +332,11 @@ export class Http1Pool implements Transport {
   timedOut(origin: Origin, waiting: Waiting): void {
     const { target, connectTimeoutMs } = waiting.exchange.request;
     const message = `${describeTarget(target)} accepted no connection within ${connectTimeoutMs} ms`;
-    this.#giveUp(origin, waiting, new UpstreamError("connect_timeout", message, false));
+    this.#giveUp(
+      origin,
+      waiting,
+      origin.shortage ?? new UpstreamError("connect_timeout", message, false),
+    );
   }
 
   stopDialling(origin: Origin, dialling: Dialling): void {
@@ -345,6 +362,8 @@ export class Http1Pool implements Transport {
     let active = 0;
     for (const origin of this.#origins.values()) {
       origin.sweep(SWEEP_MS);
+      origin.shortage = null;
+      this.#dialAsNeeded(origin);
       active += origin.activeCount + origin.dialling.size + origin.waiting.size;
     }
     this.#removeEmptyOrigins();

@@ -112,12 +112,14 @@ export class AbortHandle {
 /**
  * Where an exchange with an upstream broke. The names are `x-dispa-error` codes (DESIGN 6). `bad_request`:
  * the request cannot be written as one unambiguous message (a line break in a field, a body that is not as
- * long as declared); `client_gone`: the client left, or sent nothing of its body for `timeoutMs`.
+ * long as declared); `client_gone`: the client left, or sent nothing of its body for `timeoutMs`; `overloaded`:
+ * this process has no descriptor or memory left for a connection, whatever the target is.
  */
 export type UpstreamErrorCode =
   | "bad_request"
   | "connect_refused"
   | "connect_timeout"
+  | "overloaded"
   | "reset"
   | "bad_response"
   | "tls"

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { Dispa, readRecords, type TrafficLine } from "../support/dispa.ts";
 import { eventually } from "../support/eventually.ts";
-import { requiresThat } from "../support/skip.ts";
+import { requiresMounts, SmallDisk } from "../support/small_disk.ts";
 import { type Asked, SteadyClients } from "../support/steady_clients.ts";
 import { ok, RawUpstream } from "../support/upstream.ts";
 
@@ -104,32 +104,26 @@ Deno.test("the log's folder removed, then a file in its place: requests go on an
 
 Deno.test({
   name: "a full disk: requests go on, it is said once, and what waited is written when there is room",
-  ...requiresThat(canMount(), "a tmpfs cannot be mounted here"),
+  ...requiresMounts(),
   fn: async () => {
-    const disk = Deno.makeTempDirSync({ prefix: "dispa-disk-" });
-    mount(disk);
-    try {
-      await using upstream = new RawUpstream(() => ok("hello"));
-      await using dispa = await Dispa.start({ toml: toml(upstream, "", join(disk, "logs")), workers: 2 });
-      const filler = join(disk, "filler");
-      await using clients = new SteadyClients(dispa.port, HOST);
-      await someMore(clients, 200);
-      fill(filler);
-      await dispa.stderr.waitFor(/the traffic log cannot be written.*(No space left|os error 28)/);
-      await someMore(clients, 200);
-      await eventually("several attempts fail", async () => await dispa.metric(ERRORS) >= 2);
-      assert.equal(linesLike(dispa, /cannot be written/), 1, dispa.stderr.text);
-      Deno.removeSync(filler);
-      await dispa.stderr.waitFor(/the traffic log is written again/);
-      await someMore(clients, 200);
-      await clients.stop();
-      assert.equal(await dispa.metric("dispa_log_dropped_total"), 0);
-      assert.equal(await dispa.stop("SIGTERM"), 0);
-      assertAll(readRecords(join(disk, "logs")), clients.answered);
-    } finally {
-      unmount(disk);
-      Deno.removeSync(disk);
-    }
+    using disk = new SmallDisk();
+    const logs = join(disk.folder, "logs");
+    await using upstream = new RawUpstream(() => ok("hello"));
+    await using dispa = await Dispa.start({ toml: toml(upstream, "", logs), workers: 2 });
+    await using clients = new SteadyClients(dispa.port, HOST);
+    await someMore(clients, 200);
+    disk.fill();
+    await dispa.stderr.waitFor(/the traffic log cannot be written.*(No space left|os error 28)/);
+    await someMore(clients, 200);
+    await eventually("several attempts fail", async () => await dispa.metric(ERRORS) >= 2);
+    assert.equal(linesLike(dispa, /cannot be written/), 1, dispa.stderr.text);
+    disk.clear();
+    await dispa.stderr.waitFor(/the traffic log is written again/);
+    await someMore(clients, 200);
+    await clients.stop();
+    assert.equal(await dispa.metric("dispa_log_dropped_total"), 0);
+    assert.equal(await dispa.stop("SIGTERM"), 0);
+    assertAll(readRecords(logs), clients.answered);
   },
 });
 
@@ -181,40 +175,3 @@ Deno.test("files moved away again and again, as logrotate does, lose no record",
 });
 
 /** Whether this process may mount a small disk. */
-function canMount(): boolean {
-  if (Deno.build.os !== "linux" || Deno.uid() !== 0) return false;
-  const folder = Deno.makeTempDirSync({ prefix: "dispa-disk-" });
-  try {
-    if (!run("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", folder])) return false;
-    unmount(folder);
-    return true;
-  } finally {
-    Deno.removeSync(folder);
-  }
-}
-
-function mount(folder: string): void {
-  if (!run("mount", ["-t", "tmpfs", "-o", "size=64m", "tmpfs", folder])) throw new Error("cannot mount");
-}
-
-function unmount(folder: string): void {
-  // Lazy: a program that a failed test has just killed may still be on its way out.
-  if (!run("umount", ["-l", folder])) throw new Error(`cannot unmount ${folder}`);
-}
-
-function run(program: string, args: string[]): boolean {
-  return new Deno.Command(program, { args, stdin: "null", stdout: "null", stderr: "null" }).outputSync()
-    .success;
-}
-
-/** Takes all the room there is. */
-function fill(path: string): void {
-  using file = Deno.openSync(path, { write: true, create: true });
-  for (const bytes of [new Uint8Array(1024 * 1024), new Uint8Array(1024)]) {
-    try {
-      for (;;) file.writeSync(bytes);
-    } catch (fault) {
-      if (!(fault instanceof Error && /os error 28/.test(fault.message))) throw fault;
-    }
-  }
-}

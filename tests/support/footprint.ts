@@ -69,8 +69,11 @@ export class Footprint {
       if (sockets > this.sockets) throw new Error(`${sockets} are open, ${this.sockets} were before`);
       return true;
     });
-    const others = descriptors(dispa.pid).filter((link) => !isSocket(link));
-    assert.ok(others.length <= this.others.length, `${others.join(" ")}\nwere ${this.others.join(" ")}`);
+    await eventually("its files are closed", () => {
+      const others = descriptors(dispa.pid).filter((link) => !isSocket(link));
+      if (others.length <= this.others.length) return true;
+      throw new Error(`${others.join(" ")} are open, ${this.others.join(" ")} were before`);
+    });
     const grown = residentMiB(dispa.pid) - this.memoryMiB;
     assert.ok(grown < growthMiB, `the memory has grown by ${Math.round(grown)} MiB`);
   }

@@ -14,6 +14,7 @@ export class SteadyClients implements AsyncDisposable {
   /** Set by the test to tell its parts from each other. */
   stage = 0;
   readonly #clients: Promise<void>[];
+  readonly #waiting = new Set<() => void>();
   #isOver = false;
 
   /** The upstream has to answer with a body that ends in "hello"; paths begin with `prefix`. */
@@ -43,6 +44,25 @@ export class SteadyClients implements AsyncDisposable {
       if (client.ended && !client.received.endsWith("hello")) return;
       if (!client.received.startsWith("HTTP/1.1 200 ")) throw new Error(`${path}: ${client.received}`);
       this.answered.push({ path, from, to: this.stage });
+      for (const look of this.#waiting) look();
+    }
+  }
+
+  /** Resolves when so many further requests have been answered. Throws if a client fails before. */
+  async served(count: number): Promise<void> {
+    const wanted = this.answered.length + count;
+    const reached = Promise.withResolvers<void>();
+    const look = () => {
+      if (this.answered.length >= wanted) reached.resolve();
+    };
+    const ended = Promise.all(this.#clients).then(() => {
+      if (this.answered.length < wanted) throw new Error("all clients have ended");
+    });
+    this.#waiting.add(look);
+    try {
+      await Promise.race([reached.promise, ended]);
+    } finally {
+      this.#waiting.delete(look);
     }
   }
 

@@ -45,8 +45,8 @@ export class RawUpstream implements AsyncDisposable {
   readonly #serving: Promise<void>;
   readonly #tasks = new Set<Promise<void>>();
 
-  constructor(readonly reply: (request: RawRequest) => Reply, port = 0) {
-    this.#listener = Deno.listen({ hostname: "127.0.0.1", port });
+  constructor(readonly reply: (request: RawRequest) => Reply, port = 0, hostname = "127.0.0.1") {
+    this.#listener = Deno.listen({ hostname, port });
     this.port = this.#listener.addr.port;
     this.#serving = this.#serve();
   }

@@ -1,5 +1,6 @@
 /** How a test tells a thread of another process to die: by a file with the thread's name. */
 import { join } from "node:path";
+import { threadImportMap } from "../thread_import_map.ts";
 
 /** Variable that names the folder of the orders. */
 export const ORDERS = "DISPA_TEST_ORDERS";
@@ -35,16 +36,6 @@ export async function tellToDie(folder: string, thread: string): Promise<void> {
 }
 
 /** An import map with which the program runs on such threads. */
-export async function mortalImportMap(folder: string): Promise<string> {
-  const root = new URL("../../../", import.meta.url);
-  const { imports } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
-  const map = {
-    imports: {
-      ...imports,
-      [new URL("src/thread_module.ts", root).href]: new URL("./thread_module.ts", import.meta.url).href,
-    },
-  };
-  const path = join(folder, "import_map.json");
-  await Deno.writeTextFile(path, JSON.stringify(map));
-  return path;
+export function mortalImportMap(folder: string): Promise<string> {
+  return threadImportMap(folder, new URL("./thread_module.ts", import.meta.url));
 }

@@ -48,3 +48,13 @@ Deno.test("leases hold where the clock's 32 bits run over, and at the value that
     assert.ok(one.take(), `after the lease from ${start}`);
   }
 });
+
+Deno.test("a clock that is set back holds no slot for longer than a lease", () => {
+  let nowMs = 10_000_000;
+  const slots = new CallSlots(new SharedArrayBuffer(CallSlots.bytes(1)), 1000, () => nowMs);
+  // Its thread dies: it is never given back.
+  assert.notEqual(slots.take(), null);
+  nowMs -= 3_600_000;
+  assert.notEqual(slots.take(), null);
+  assert.equal(slots.take(), null);
+});

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { AcceptLoop } from "../../../src/proxy/accept_loop.ts";
+import { nextTurn } from "../../support/event_loop.ts";
 
 /** A socket whose every accept ends as the test says. */
 class FakeSocket {
-  readonly outcomes: (string | Error)[];
+  outcomes: (string | Error)[];
   closed = false;
   #pending: PromiseWithResolvers<string> | null = null;
 
@@ -17,40 +18,69 @@ class FakeSocket {
     return outcome instanceof Error ? Promise.reject(outcome) : Promise.resolve(outcome);
   }
 
+  /** After all that was there at first. */
+  after(...outcomes: (string | Error)[]): void {
+    this.outcomes = outcomes.slice(1);
+    const [next] = outcomes;
+    if (next instanceof Error) this.#pending?.reject(next);
+    else this.#pending?.resolve(next);
+  }
+
   close(): void {
     this.closed = true;
     this.#pending?.reject(new Deno.errors.BadResource("closed"));
   }
 }
 
-function run(socket: FakeSocket, last: string) {
+function run(socket: FakeSocket, last: string, calmMs = 0) {
   const log: string[] = [];
   const reached = Promise.withResolvers<void>();
-  const loop = new AcceptLoop<string>(socket, {
-    onConnection: (name) => {
+  const events = {
+    onConnection: (name: string) => {
       log.push(name);
       if (name === last) reached.resolve();
     },
-    onFailure: (fault, first) => log.push(`${first ? "first " : ""}${(fault as Error).message}`),
-    onRecovery: () => log.push("recovered"),
-  });
+    onFailure: (fault: unknown, first: boolean) =>
+      log.push(`${first ? "first " : ""}${(fault as Error).message}`),
+    onRecovery: () => {
+      log.push("recovered");
+      if (last === "recovered") reached.resolve();
+    },
+  };
+  const loop = new AcceptLoop<string>(socket, events, calmMs);
   return { log, loop, reached: reached.promise };
 }
 
+const FULL = new Error("Too many open files");
+
 Deno.test("failures are told of, the first one as such, and the end of them", async () => {
-  const full = new Error("Too many open files");
-  const socket = new FakeSocket("a", full, full, "b", full, "c");
-  const { log, loop, reached } = run(socket, "c");
+  const socket = new FakeSocket("a", FULL, FULL, "b");
+  const { log, loop, reached } = run(socket, "recovered");
   await reached;
-  loop.close();
-  assert.deepEqual(log, [
+  assert.deepEqual(log.splice(0), [
     "a",
     "first Too many open files",
     "Too many open files",
-    "recovered",
     "b",
-    "first Too many open files",
     "recovered",
+  ]);
+  socket.after(FULL, "c");
+  while (!log.includes("c")) await nextTurn();
+  loop.close();
+  assert.deepEqual(log, ["first Too many open files", "c"]);
+});
+
+Deno.test("one connection that is accepted between failures is no recovery", async () => {
+  const socket = new FakeSocket(FULL, "a", FULL, "b", FULL, "c");
+  const { log, loop, reached } = run(socket, "c", 60_000);
+  await reached;
+  loop.close();
+  assert.deepEqual(log, [
+    "first Too many open files",
+    "a",
+    "Too many open files",
+    "b",
+    "Too many open files",
     "c",
   ]);
 });

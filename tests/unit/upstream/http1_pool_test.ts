@@ -631,6 +631,23 @@ Deno.test("Http1Pool opens no more than 100 connections to an origin at once, an
   await until(() => opening === 0);
 });
 
+Deno.test("Http1Pool opens a connection for each of many waiting requests, although none is answered yet", async () => {
+  const connections: MemoryConnection[] = [];
+  using pool = new TestPool({
+    dial: async () => {
+      await nextTurn();
+      const connection = new MemoryConnection();
+      connections.push(connection);
+      return connection;
+    },
+  });
+  const answers = Array.from({ length: 350 }, () => pool.send(requestTo(targetAt(80))));
+  await until(() => connections.length === 350);
+  await Promise.all(connections.map(({ requested }) => requested));
+  for (const connection of connections) connection.push(OK);
+  assert.deepEqual(new Set((await Promise.all(answers)).map(({ status }) => status)), new Set([200]));
+});
+
 Deno.test("Http1Pool tells each of many waiting requests that its connection was refused", async () => {
   const refused = () => new UpstreamError("connect_refused", "cannot connect", false);
   using pool = new TestPool({ dial: () => Promise.reject(refused()) });
@@ -641,4 +658,63 @@ Deno.test("Http1Pool tells each of many waiting requests that its connection was
     new Set(faults.map(({ code, sent }) => `${code} ${sent}`)),
     new Set(["connect_refused false"]),
   );
+});
+
+// ---- descriptors run out ----
+
+/** A pool whose dials end as listed, one after the other; null: there is no descriptor left. */
+function shortPool(...ends: (MemoryConnection | null)[]) {
+  const short = () => new UpstreamError("overloaded", "no descriptor is left", false);
+  let dials = 0;
+  const pool = new TestPool({
+    dial: () => {
+      const end = ends[Math.min(dials++, ends.length - 1)];
+      return end === null ? Promise.reject(short()) : Promise.resolve(end);
+    },
+  });
+  return { pool, dials: () => dials, [Symbol.dispose]: () => pool.close() };
+}
+
+Deno.test("Http1Pool lets requests wait for a connection in use when no descriptor is left for another", async () => {
+  const first = new MemoryConnection();
+  using short = shortPool(first, null);
+  const one = short.pool.send(requestTo(targetAt(80), { path: "/1" }));
+  await first.requested;
+  const others = Array.from({ length: 5 }, () => short.pool.send(requestTo(targetAt(80), { path: "/2" })));
+  await until(() => short.dials() > 1);
+  for (const answer of [one, ...others]) {
+    await until(() => first.undelivered === 0);
+    first.push(OK);
+    assert.equal(await textOf(await answer), "ok");
+  }
+});
+
+Deno.test("Http1Pool dials again soon for a request that waits because no descriptor was left", async () => {
+  const first = new MemoryConnection();
+  const second = new MemoryConnection();
+  using short = shortPool(first, null, null, second);
+  const one = short.pool.send(requestTo(targetAt(80)));
+  await first.requested;
+  const two = short.pool.send(requestTo(targetAt(80)));
+  await second.requested;
+  second.push(OK);
+  assert.equal(await textOf(await two), "ok");
+  first.push(OK);
+  assert.equal(await textOf(await one), "ok");
+  assert.equal(short.dials(), 4);
+});
+
+Deno.test("Http1Pool says that descriptors are short, at once if there is no connection to wait for, else in time", async () => {
+  using none = shortPool(null);
+  assert.equal((await failureOf(none.pool.send(requestTo(targetAt(80))))).code, "overloaded");
+  const first = new MemoryConnection();
+  using short = shortPool(first, null);
+  const one = short.pool.send(requestTo(targetAt(80)));
+  await first.requested;
+  const { code, sent } = await failureOf(
+    short.pool.send(requestTo(targetAt(80), { connectTimeoutMs: 1 })),
+  );
+  assert.deepEqual([code, sent], ["overloaded", false]);
+  first.push(OK);
+  assert.equal(await textOf(await one), "ok");
 });

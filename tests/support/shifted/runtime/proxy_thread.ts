@@ -1,0 +1,2 @@
+import "../clock.ts";
+import "../../../../src/runtime/proxy_thread.ts";

@@ -1,0 +1,2 @@
+import "../clock.ts";
+import "../../../../src/runtime/writer_thread.ts";
