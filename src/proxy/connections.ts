@@ -15,6 +15,8 @@ export interface ClientConnection {
   readonly scheme: "http" | "https";
   /** Of the listener. */
   readonly port: number;
+  /** Whether the TLS handshake ended in HTTP/2. Without TLS clients speak it unasked, and nobody is told. */
+  readonly agreedHttp2: boolean;
   /**
    * A request of this connection has ended: its answer is whole, or broken off. Exactly once for each.
    * @param bodyRead false if the client may still be sending the request's body: the connection is closed
@@ -196,6 +198,7 @@ export class TrackedConnection implements ClientConnection {
   readonly peerIp: string;
   readonly scheme: "http" | "https";
   readonly port: number;
+  agreedHttp2 = false;
   #state: State = "handshake";
   #inFlight = 0;
   /** End of the last request. */

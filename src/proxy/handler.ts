@@ -111,7 +111,7 @@ export class ProxyHandler {
       exchange.trace = new Trace(false);
     }
     try {
-      const refusal = receive(exchange, this.#authorities, connection.port) ?? readUpgrade(exchange);
+      const refusal = receive(exchange, this.#authorities, connection) ?? readUpgrade(exchange);
       if (refusal !== null) return this.#refuse(exchange, refusal);
       let end = runSteps(exchange);
       if (end instanceof Promise) end = await end;

@@ -140,7 +140,7 @@ export class Listener {
     serve: ServeConnection,
   ): Promise<void> {
     try {
-      await socket.handshake();
+      connection.agreedHttp2 = (await socket.handshake()).alpnProtocol === "h2";
     } catch (_fault) {
       // What clients send instead of TLS, and that they leave, is no fault of ours, and too much to log.
       closeQuietly(socket);
@@ -185,6 +185,7 @@ export class Listener {
         peerIp,
         scheme,
         port: this.address.port,
+        agreedHttp2: false,
         requestEnded: nothing,
         upgraded: nothing,
       });

@@ -1,6 +1,7 @@
 /** The first step: host, method and target must be such that every later step and the upstream read them alike. */
 import { framingProblem } from "../http/framing.ts";
 import type { Refusal } from "../http/refusal.ts";
+import type { ClientConnection } from "./connections.ts";
 import type { Exchange } from "./exchange.ts";
 import { type Authority, parseAuthority, splitUrl, targetBytes, targetProblem } from "./request_target.ts";
 
@@ -24,9 +25,13 @@ export class Authorities {
 
 /**
  * Fills in the exchange's authority, host and target.
- * @param port of the listener
+ * @param connection null for a question that came on none
  */
-export function receive(exchange: Exchange, authorities: Authorities, port: number): Refusal | null {
+export function receive(
+  exchange: Exchange,
+  authorities: Authorities,
+  connection: Pick<ClientConnection, "port" | "agreedHttp2"> | null,
+): Refusal | null {
   const { fields } = exchange;
   const parts = splitUrl(exchange.request.url, fields.host);
   exchange.target = exchange.receivedTarget = targetBytes(parts.target);
@@ -36,8 +41,9 @@ export function receive(exchange: Exchange, authorities: Authorities, port: numb
   exchange.host = authority.host;
   if (fields.host === null) {
     // Without a Host field the listener makes one up, the same for every such request. HTTP/2 clients have
-    // no Host field either but name an authority; only on plain HTTP the two cannot be told apart.
-    if (exchange.scheme === "http" && parts.authority === `localhost:${port}`) {
+    // no Host field either but name an authority; the two can be told apart only where TLS has agreed on it.
+    const madeUp = connection === null || connection.agreedHttp2 ? null : `localhost:${connection.port}`;
+    if (parts.authority === madeUp) {
       return badRequest("Host is missing: HTTP/1.1 requires it");
     }
   } else if (fields.host !== parts.authority && authorities.parse(fields.host) === null) {

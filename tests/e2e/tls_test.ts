@@ -64,6 +64,10 @@ Deno.test("HTTPS is served beside HTTP, as HTTP/2 to clients that have it", asyn
     assert.equal((await dispa.fetch("example.com")).status, 200);
     using one = await connect(port, "localhost", authority.caPem);
     assert.match(await ask(one), /^HTTP\/1\.1 200 OK/);
+    // Only HTTP/2 has no Host field; the name that the runtime makes up for a missing one is nobody's.
+    await writeAll(one, fromLatin1("GET /no-host HTTP/1.1\r\n\r\n"));
+    const refusal = new Uint8Array(4096);
+    assert.match(latin1(refusal.subarray(0, await one.read(refusal) ?? 0)), /^HTTP\/1\.1 400 /);
     const client = Deno.createHttpClient({ caCerts: [authority.caPem], http1: false });
     const response = await fetch(`https://localhost:${port}/h2`, { client });
     assert.equal(await response.text(), "hello");
