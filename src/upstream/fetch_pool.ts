@@ -10,6 +10,8 @@
  * - It sends a body a second time when a pooled connection breaks, but not one that is a stream of our own.
  * - It has no connect time-out of its own: connecting counts into `timeoutMs` (`upstream_timeout`).
  * - It sends `content-length: 0` with a POST that has no body.
+ * - It writes the methods it knows in capitals, so that `delete` would be another request to the target than
+ *   it was to the rules: such a spelling is refused.
  */
 import type { FlatHeaders } from "../http/flat_headers.ts";
 import type { TargetConfig } from "../config/model.ts";
@@ -88,6 +90,7 @@ class FetchExchange {
       if (request.abort.aborted) {
         throw new UpstreamError("client_gone", "the client left before the request was sent", false);
       }
+      refuseRespelt(request.method);
       request.abort.onabort = (reason) => this.#controller.abort(reason);
       this.#startTimer("sent no response header");
       const response = await fetch(origin(request.target) + request.path, {
@@ -205,6 +208,19 @@ class FetchExchange {
     this.request.abort.onabort = null;
     this.onEnd();
   }
+}
+
+/** Those that fetch writes in capitals (Fetch standard, "normalize" a method). */
+const RESPELT_BY_FETCH = new Set(["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"]);
+
+function refuseRespelt(method: string): void {
+  const respelt = method.toUpperCase();
+  if (method === respelt || !RESPELT_BY_FETCH.has(respelt)) return;
+  throw new UpstreamError(
+    "bad_request",
+    `the transport "fetch" cannot send the method ${JSON.stringify(method)}, which is not ${respelt}`,
+    false,
+  );
 }
 
 function origin(target: TargetConfig): string {
