@@ -10,6 +10,7 @@
  * - It sends a body a second time when a pooled connection breaks, but not one that is a stream of our own.
  * - It has no connect time-out of its own: connecting counts into `timeoutMs` (`upstream_timeout`).
  * - It sends `content-length: 0` with a POST that has no body.
+ * - It writes other bytes than ASCII in the path as escapes (`%C3%A9`), which say the same.
  * - It writes the methods it knows in capitals, so that `delete` would be another request to the target than
  *   it was to the rules: such a spelling is refused.
  */
@@ -93,7 +94,7 @@ class FetchExchange {
       refuseRespelt(request.method);
       request.abort.onabort = (reason) => this.#controller.abort(reason);
       this.#startTimer("sent no response header");
-      const response = await fetch(origin(request.target) + request.path, {
+      const response = await fetch(origin(request.target) + escaped(request.path), {
         client,
         method: request.method,
         headers: requestHeaders(request),
@@ -221,6 +222,13 @@ function refuseRespelt(method: string): void {
     `the transport "fetch" cannot send the method ${JSON.stringify(method)}, which is not ${respelt}`,
     false,
   );
+}
+
+const NOT_ASCII = /[\x80-\xff]/g;
+
+/** The path is one character a byte; `fetch` would take each for a character and write its UTF-8. */
+function escaped(path: string): string {
+  return path.replace(NOT_ASCII, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
 function origin(target: TargetConfig): string {

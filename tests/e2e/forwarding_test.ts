@@ -460,3 +460,17 @@ Deno.test("no spelling of a method slips by a rule: one that fetch would change 
     assert.equal(await status("purge"), 200);
   }
 });
+
+Deno.test("bytes of a target that are not ASCII reach the upstream as they are, over fetch as escapes", async () => {
+  for (
+    const [transport, target] of [["http1", "/\xc9\xbb?q=\xc3\xa9"], ["fetch", "/%C9%BB?q=%C3%A9"]] as const
+  ) {
+    await using upstream = new RawUpstream(() => ok("hello"));
+    await using dispa = await Dispa.start({ toml: toml(upstream, transport) });
+    await exchange(
+      dispa.port,
+      "GET /\xc9\xbb?q=\xc3\xa9 HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n",
+    );
+    assert.deepEqual(upstream.requests.map((request) => request.target), [target]);
+  }
+});
