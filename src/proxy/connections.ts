@@ -23,6 +23,8 @@ export interface ClientConnection {
    *   soon, whatever the runtime would go on reading (Deno 2.9 reads to the end of a body it refused)
    */
   requestEnded(bodyRead?: boolean): void;
+  /** The answer under way is one of HTTP/1.1 and says `connection: close`: nothing behind it is a request. */
+  noMoreRequests(): void;
   /** It has become a WebSocket: what is sent on it is no HTTP any more. `requestEnded` comes when that ends. */
   upgraded(): void;
 }
@@ -204,6 +206,7 @@ export class TrackedConnection implements ClientConnection {
   /** End of the last request. */
   #idleSinceMs = 0;
   #lingers = false;
+  #isOver = false;
   #draining = false;
   #server: ConnectionServer | null = null;
   #close: () => void;
@@ -238,6 +241,20 @@ export class TrackedConnection implements ClientConnection {
     this.#close = abort;
     this.#state = "header";
     this.table.schedule(this, this.table.clockMs + this.table.limits.headerTimeoutMs);
+  }
+
+  noMoreRequests(): void {
+    this.#isOver = true;
+  }
+
+  /**
+   * Whether a request must not be taken: it came behind one that was refused, perhaps because nobody can tell
+   * where it ends. The connection is ended then; the runtime has sent the answer before it reads on.
+   */
+  refusesMore(): boolean {
+    if (!this.#isOver || this.agreedHttp2) return false;
+    if (this.#state !== "closing" && this.#state !== "gone") this.#abort();
+    return true;
   }
 
   requestBegan(): void {

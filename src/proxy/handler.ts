@@ -7,6 +7,7 @@
  * Whatever happens, `#finish` runs exactly once for each request.
  */
 import type { ExplainQuestion, Explanation } from "../http/explanation.ts";
+import { framingProblem } from "../http/framing.ts";
 import type { LocalAnswer } from "../http/message.ts";
 import { ERROR_STATUS, type Refusal } from "../http/refusal.ts";
 import type { RequestMetrics, WebSocketMetrics } from "../metrics/mod.ts";
@@ -235,6 +236,7 @@ export class ProxyHandler {
     const { response, size } = refusalResponse(refusal, exchange, exchange.snapshot.errorPages);
     if (refusal.denial !== undefined) this.#metrics.denied(refusal.denial);
     exchange.closes = refusal.close === true || exchange.bodyRefusal !== null;
+    if (refusal.close === true && isHttp1(exchange)) exchange.connection?.noMoreRequests();
     exchange.status = ERROR_STATUS[refusal.code];
     exchange.code = refusal.code;
     exchange.errorMessage = recorded(refusal);
@@ -294,6 +296,14 @@ export class ProxyHandler {
 /** Whether the next request could follow on the connection; what is left of a body over HTTP/2 is in nobody's way. */
 function bodyIsRead({ hasBody, fields: { contentLength }, requestSize, isHttp2 }: Exchange): boolean {
   return isHttp2 || isBodyRead({ hasBody, contentLength }, requestSize);
+}
+
+/**
+ * Whether a request must be one of HTTP/1.1; some without a Host cannot be told from those of HTTP/2, whose
+ * streams have ends of their own. There the runtime itself refuses what is framed in a doubtful way.
+ */
+function isHttp1({ fields }: Exchange): boolean {
+  return fields.host !== null || framingProblem(fields) !== null;
 }
 
 /** As the traffic record has it. */

@@ -164,6 +164,7 @@ export class Listener {
       },
     };
     const respond = (request: Request) => {
+      if (connection.refusesMore()) return behindTheEnd();
       connection.requestBegan();
       return handler(request, connection);
     };
@@ -187,6 +188,7 @@ export class Listener {
         port: this.address.port,
         agreedHttp2: false,
         requestEnded: nothing,
+        noMoreRequests: nothing,
         upgraded: nothing,
       });
     };
@@ -215,6 +217,11 @@ function unmapped(ip: string): string {
 /** A body stream that breaks ends here after the handler has recorded it: the connection is cut. */
 function failed(): Response {
   return new Response(null, { status: 500 });
+}
+
+/** To a request behind an answer with `connection: close`: the runtime still sends it, then the connection ends. */
+function behindTheEnd(): Response {
+  return new Response(null, { status: 400, headers: { connection: "close" } });
 }
 
 function nothing(): void {}

@@ -35,6 +35,9 @@ export function receive(
   const { fields } = exchange;
   const parts = splitUrl(exchange.request.url, fields.host);
   exchange.target = exchange.receivedTarget = targetBytes(parts.target);
+  // First of all: a request that is refused for something else leaves its connection open.
+  const framing = framingProblem(fields);
+  if (framing !== null) return { ...badRequest(framing), close: true };
   const authority = authorities.parse(parts.authority);
   if (authority === null) return badRequest("Host is not a valid host name with an optional port");
   exchange.authority = authority.raw;
@@ -49,8 +52,6 @@ export function receive(
   } else if (fields.host !== parts.authority && authorities.parse(fields.host) === null) {
     return badRequest("Host is not a valid host name with an optional port");
   }
-  const framing = framingProblem(fields);
-  if (framing !== null) return { ...badRequest(framing), close: true };
   const { method, target } = exchange;
   if (method === "CONNECT" || method === "TRACE") {
     return { code: "method_not_allowed", message: `${method} is not supported by this proxy` };

@@ -213,6 +213,7 @@ async function compare(proxy: Proxy, door: Door, request: AskedRequest): Promise
       port,
       agreedHttp2: false,
       requestEnded() {},
+      noMoreRequests() {},
       upgraded() {},
     };
     return handler.handle(live, clientIp, connection);
