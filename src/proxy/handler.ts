@@ -150,7 +150,7 @@ export class ProxyHandler {
     if (!TELLS_OF_EARLIER_LEAVING || exchange.isHttp2) this.#watch(exchange);
   }
 
-  /** Listens for the leaving of clients whose requests have been in flight for a while; run it a few times a second. */
+  /** Looks after requests that have been in flight for a while: gone and slow clients. Run it a few times a second. */
   sweep(): void {
     const now = performance.now();
     for (const exchange of this.#inFlight) {
@@ -158,6 +158,7 @@ export class ProxyHandler {
       if (now - exchange.startedMs < WATCH_AFTER_MS) break;
       const tooSlow = exchange.guard?.tooSlow(now) ?? null;
       if (tooSlow !== null) exchange.refuseBody(tooSlow);
+      exchange.giveUpReader(now, exchange.snapshot.config.server.sendTimeoutMs);
       if (!exchange.watched) this.#watch(exchange);
     }
   }
@@ -262,6 +263,7 @@ export class ProxyHandler {
       const { bodyRefusal } = exchange;
       const failure = this.#forwarder.bodyFailed(exchange, error);
       if (bodyRefusal?.denial !== undefined) this.#metrics.denied(bodyRefusal.denial);
+      exchange.closes = bodyRefusal !== null;
       exchange.code = (bodyRefusal ?? failure).code;
       exchange.errorMessage = recorded(bodyRefusal ?? failure);
     }

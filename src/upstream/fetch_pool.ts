@@ -156,8 +156,27 @@ class FetchExchange {
   ): ReadableStream<Uint8Array<ArrayBuffer>> {
     const { request } = this;
     const { observer } = request;
+    let body: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
+    let isReading = false;
+    const fail = (fault: unknown) => {
+      if (this.#ended) return;
+      this.#end();
+      const error = explain(fault, request);
+      body.error(error);
+      observer.responseEnded(error);
+    };
+    request.abort.onabort = (reason) => {
+      this.#controller.abort(reason);
+      // While nobody reads, nobody is told.
+      if (!isReading) fail(reason);
+    };
     return new ReadableStream<Uint8Array<ArrayBuffer>>({
+      start: (controller) => {
+        body = controller;
+      },
       pull: async (controller) => {
+        isReading = true;
+        observer.responseWanted?.();
         if (mayBeSilent) clearTimeout(this.#timer);
         else this.#startTimer("sent nothing more of the response body");
         try {
@@ -172,11 +191,9 @@ class FetchExchange {
             controller.enqueue(value);
           }
         } catch (fault) {
-          if (this.#ended) return;
-          this.#end();
-          const error = explain(fault, request);
-          controller.error(error);
-          observer.responseEnded(error);
+          fail(fault);
+        } finally {
+          isReading = false;
         }
       },
       cancel: (reason) => {
