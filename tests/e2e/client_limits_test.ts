@@ -82,6 +82,26 @@ Deno.test("an idle connection is closed, one with a request in flight is not", a
   assert.equal(await denied(dispa, "slow_client"), 0);
 });
 
+Deno.test("the header of a later request has keep_alive_timeout, however it drips", async () => {
+  await using upstream = new RawUpstream(() => ok("hello"));
+  await using dispa = await start(upstream, { server: "header_timeout = 3600\nkeep_alive_timeout = 0.5\n" });
+  using client = await RawClient.connect(dispa.port);
+  await client.send(GET);
+  await client.readUntil(/hello$/);
+  let sent = 0;
+  const drip = setInterval(() => {
+    const next = sent++ === 0 ? "GET / HTTP/1.1\r\nHost: example.com\r\n" : "x-drip: 1\r\n";
+    // The proxy closes the connection in between: that is what is waited for.
+    client.send(next).catch(() => clearInterval(drip));
+  }, 50);
+  try {
+    assert.match(await client.readToEnd(), /hello$/);
+  } finally {
+    clearInterval(drip);
+  }
+  assert.ok(sent > 1);
+});
+
 Deno.test("hundreds of silent connections leave other clients served, and are gone after the time-out", async () => {
   await using upstream = new RawUpstream(() => ok("hello"));
   await using dispa = await start(upstream, { server: "header_timeout = 2\n", workers: 2 });
