@@ -471,6 +471,7 @@ Deno.test("bytes of a target that are not ASCII reach the upstream as they are, 
       dispa.port,
       "GET /\xc9\xbb?q=\xc3\xa9 HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n",
     );
-    assert.deepEqual(upstream.requests.map((request) => request.target), [target]);
+    // Older runtimes refuse them.
+    assert.deepEqual(upstream.requests.map((request) => request.target), runsOn(2, 9) ? [target] : []);
   }
 });

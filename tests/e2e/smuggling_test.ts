@@ -331,7 +331,7 @@ Deno.test("a connection whose end has been told is ended, also behind a request 
   await using dispa = await Dispa.start({ toml, server: "header_timeout = 600\nkeep_alive_timeout = 600\n" });
   using client = await RawClient.connect(dispa.port);
   const waiting = `${POST}Expect: 100-continue\r\nContent-Length: 10000\r\n\r\nbegin`;
-  await client.send(`${POST}Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello${waiting}`);
+  await client.send(chunked("gzip, chunked", `${END}${waiting}`));
   await client.readToEnd();
   assert.deepEqual(upstream.requests, []);
   await eventually("it is gone", async () => await dispa.metric("dispa_active_connections") === 0);

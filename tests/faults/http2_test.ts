@@ -26,7 +26,7 @@ import { SteadyClients } from "../support/steady_clients.ts";
 import { CA_CERT, SERVER_CERT, SERVER_KEY } from "../support/tls_fixture.ts";
 import { field, fromLatin1, ok, RawUpstream } from "../support/upstream.ts";
 
-const GROWTH_MIB = 64;
+const GROWTH_MIB = 96;
 const LARGE = fromLatin1(ok("x".repeat(1_000_000)));
 
 interface Stage {

@@ -85,6 +85,8 @@ function readRequest(text: string, start: number): OneRequest | "open" | "nonsen
   // RFC 9112 section 3.2 wants a Host beside an absolute-form target too, but without one nothing is in doubt.
   const host: string | undefined = absolute === null ? hosts[0] : absolute[1];
   let target = absolute === null ? rawTarget : absolute[2];
+  // A fragment has no place in a target: it is refused, or cut off by the runtime (Deno 2.6).
+  target = target.split("#", 1)[0];
   if (!target.startsWith("/")) target = `/${target}`;
 
   const body = readBody(
@@ -114,7 +116,8 @@ function readRequest(text: string, start: number): OneRequest | "open" | "nonsen
       isForNobody: hosts.length > 1 || host === undefined,
     },
     end: body.end,
-    isLast: options.includes("close") || (minor === "0" && !options.includes("keep-alive")),
+    // Which of the two counts where both are there is nobody's matter but the connection's.
+    isLast: !options.includes("keep-alive") && (options.includes("close") || minor === "0"),
   };
 }
 

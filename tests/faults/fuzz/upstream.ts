@@ -37,7 +37,8 @@ export function meaningOf(
 ): string {
   const members = (name: string, value: string) => value.split(name === "cookie" ? /; */ : /[ \t]*,[ \t]*/);
   const said = [...fields].map(([name, value]) => [name, members(name, value).filter(Boolean).join(", ")])
-    .filter(([, value]) => value !== "").sort();
+    // What fetch adds says as much as nothing.
+    .filter(([name, value]) => value !== "" && !(name === "accept-encoding" && value === "identity")).sort();
   return JSON.stringify([method, normalizesTarget ? normalized(target) : target, host, body, said]);
 }
 

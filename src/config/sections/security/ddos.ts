@@ -15,8 +15,8 @@ export const ddosSchema = closedTable({
   max_header_bytes: field(
     byteCount(256, 1_048_576).prefault(32_768),
     "Largest header of a request in bytes: the names and values of all fields and four bytes for each. A larger " +
-      "one is answered with 431. The runtime has bounds of its own, and there is no record of what it refuses: about 64 " +
-      "kB on HTTP/1.1 (Deno 2.6: 400 kB), and on HTTP/2 16 kB, for which each field counts 32 bytes more.",
+      "one is answered with 431. The runtime has bounds of its own, and there is no record of what it refuses: " +
+      "about 64 kB on HTTP/1.1 (Deno 2.6: 400), and on HTTP/2 16 kB, for which each field counts 32 bytes more.",
   ),
   max_body_bytes: field(
     byteCount(0, Number.MAX_SAFE_INTEGER).prefault(0),
