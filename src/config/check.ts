@@ -32,8 +32,8 @@ export type CheckResult =
   | { ok: false; problems: Problem[]; warnings: Problem[] };
 
 /**
- * Checks the text of a configuration file. Reads the environment, and the certificates and error pages that
- * the text names, touches nothing else. Never throws for what may stand in the text; every problem is
+ * Checks the text of a configuration file. Reads the environment, and the certificates, plugin modules and
+ * error pages that the text names, touches nothing else. Never throws for what may stand in the text; every problem is
  * reported, in the order of the file.
  */
 export async function checkConfig(text: string, options: CheckOptions): Promise<CheckResult> {

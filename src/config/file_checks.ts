@@ -1,15 +1,19 @@
-/** What only the files that a configuration names can tell: certificates that are missing, bad or too old. */
+/** What only the files that a configuration names can tell: certificates and plugins that are missing, bad or too old. */
 import { readAuthorities, readCertificate } from "./certificate_files.ts";
 import type { CertificateFiles } from "./model.ts";
 import { type Path, quote } from "./problem.ts";
+import { pluginsSchema } from "./sections/plugins.ts";
 import { httpClientSchema } from "./sections/http_client.ts";
 import { isTlsEnabled, tlsSchema } from "./sections/tls.ts";
 import { type Finding, type Table, valueAt } from "./tree.ts";
 
+/** Larger ones are left to the plugin, which refuses them. */
+const MAX_WASM_BYTES = 64 * 1024 * 1024;
+
 /** Reads the files and nothing else. A section that is wrong in itself is passed over. */
 export async function checkFiles(tree: Table, nowMs = Date.now()): Promise<Finding[]> {
-  const [tls, upstream] = await Promise.all([tlsFiles(tree, nowMs), httpClientFiles(tree, nowMs)]);
-  return [...tls, ...upstream];
+  const checks = [tlsFiles(tree, nowMs), httpClientFiles(tree, nowMs), pluginFiles(tree)];
+  return (await Promise.all(checks)).flat();
 }
 
 async function tlsFiles(tree: Table, nowMs: number): Promise<Finding[]> {
@@ -48,6 +52,36 @@ async function httpClientFiles(tree: Table, nowMs: number): Promise<Finding[]> {
     );
   }
   return findings;
+}
+
+/** The keys of `config` that name a plugin's module, by its type. */
+const MODULE_KEYS: Partial<Record<string, string>> = { wasm: "module_path", script: "module" };
+
+async function pluginFiles(tree: Table): Promise<Finding[]> {
+  const outcome = pluginsSchema.safeParse(valueAt(tree, ["plugins"]) ?? {});
+  if (!outcome.success || !outcome.data.enabled) return [];
+  const checks = outcome.data.plugins.map(async ({ type, enabled, config }, index): Promise<Finding[]> => {
+    const key = MODULE_KEYS[type];
+    const file = key === undefined ? undefined : config[key];
+    if (!enabled || key === undefined || typeof file !== "string") return [];
+    const problem = await moduleProblem(file, type === "wasm");
+    return problem === null ? [] : [finding("error", ["plugins", "plugins", index, "config", key], problem)];
+  });
+  return (await Promise.all(checks)).flat();
+}
+
+/** Null for a file that can be read and, if it must be, is WebAssembly. Whether it is a plugin, its start tells. */
+async function moduleProblem(path: string, isWasm: boolean): Promise<string | null> {
+  try {
+    using file = await Deno.open(path);
+    const { isFile, size } = await file.stat();
+    if (!isFile) return `cannot read ${quote(path)}: it is no file`;
+    if (!isWasm || size > MAX_WASM_BYTES) return null;
+    const binary = new Uint8Array(await new Response(file.readable).arrayBuffer());
+    return WebAssembly.validate(binary) ? null : `${quote(path)} is not a WebAssembly module`;
+  } catch (fault) {
+    return `cannot read ${quote(path)}: ${fault instanceof Error ? fault.message : String(fault)}`;
+  }
 }
 
 async function certificateFindings(

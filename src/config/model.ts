@@ -20,6 +20,8 @@ export interface ServerConfig {
   headerTimeoutMs: number;
   /** Longest wait for an upstream's response header, and longest silence inside a body. */
   requestTimeoutMs: number;
+  /** A client may take nothing of an answer for this long. */
+  sendTimeoutMs: number;
   /** How long a shutdown waits for requests in flight. */
   shutdownTimeoutMs: number;
 }

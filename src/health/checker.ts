@@ -2,6 +2,7 @@
  * Active health checks of all targets (control thread). The result goes into the target table, where the
  * balancers of all threads see it with the next request.
  */
+import { isDeepStrictEqual } from "node:util";
 import type { BalancedTarget } from "../balancing/balancer.ts";
 import type { TargetTable } from "../balancing/target_table.ts";
 import type { HealthCheckConfig } from "../config/model.ts";
@@ -64,6 +65,7 @@ export class HealthChecker {
   readonly #context: MonitorContext;
   /** Keeps no idle connection: each check shows that a new one can be opened, and none is found stale. */
   #client = Deno.createHttpClient({ poolMaxIdlePerHost: 0 });
+  #tls: UpstreamTls = { caCerts: [], clientPair: null };
   /** By slot, in the order of the configuration. */
   #monitors = new Map<number, TargetMonitor>();
   #checking = false;
@@ -124,7 +126,10 @@ export class HealthChecker {
   }
 
   /** Meets https targets as requests do, from the next check on. */
-  useTls({ caCerts, clientPair }: UpstreamTls): void {
+  useTls(tls: UpstreamTls): void {
+    if (isDeepStrictEqual(tls, this.#tls)) return;
+    this.#tls = tls;
+    const { caCerts, clientPair } = tls;
     this.#client.close();
     this.#client = Deno.createHttpClient({ poolMaxIdlePerHost: 0, caCerts, ...clientPair });
   }

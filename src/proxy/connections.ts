@@ -15,12 +15,16 @@ export interface ClientConnection {
   readonly scheme: "http" | "https";
   /** Of the listener. */
   readonly port: number;
+  /** Whether the TLS handshake ended in HTTP/2. Without TLS clients speak it unasked, and nobody is told. */
+  readonly agreedHttp2: boolean;
   /**
    * A request of this connection has ended: its answer is whole, or broken off. Exactly once for each.
    * @param bodyRead false if the client may still be sending the request's body: the connection is closed
    *   soon, whatever the runtime would go on reading (Deno 2.9 reads to the end of a body it refused)
    */
   requestEnded(bodyRead?: boolean): void;
+  /** The answer under way is one of HTTP/1.1 and says `connection: close`: nothing behind it is a request. */
+  noMoreRequests(): void;
   /** It has become a WebSocket: what is sent on it is no HTTP any more. `requestEnded` comes when that ends. */
   upgraded(): void;
 }
@@ -196,11 +200,13 @@ export class TrackedConnection implements ClientConnection {
   readonly peerIp: string;
   readonly scheme: "http" | "https";
   readonly port: number;
+  agreedHttp2 = false;
   #state: State = "handshake";
   #inFlight = 0;
   /** End of the last request. */
   #idleSinceMs = 0;
   #lingers = false;
+  #isOver = false;
   #draining = false;
   #server: ConnectionServer | null = null;
   #close: () => void;
@@ -235,6 +241,20 @@ export class TrackedConnection implements ClientConnection {
     this.#close = abort;
     this.#state = "header";
     this.table.schedule(this, this.table.clockMs + this.table.limits.headerTimeoutMs);
+  }
+
+  noMoreRequests(): void {
+    this.#isOver = true;
+  }
+
+  /**
+   * Whether a request must not be taken: it came behind one that was refused, perhaps because nobody can tell
+   * where it ends. The connection is ended then; the runtime has sent the answer before it reads on.
+   */
+  refusesMore(): boolean {
+    if (!this.#isOver || this.agreedHttp2) return false;
+    if (this.#state !== "closing" && this.#state !== "gone") this.#abort();
+    return true;
   }
 
   requestBegan(): void {

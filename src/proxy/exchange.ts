@@ -8,6 +8,7 @@ import type { Route } from "../routing/mod.ts";
 import type { BodyGuard } from "../security/request_limits.ts";
 import { AbortHandle, type BodyObserver, UpstreamError } from "../upstream/transport.ts";
 import type { ClientConnection } from "./connections.ts";
+import { failureDetail } from "./failure.ts";
 import { type RequestFields, upstreamFields } from "./headers.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { Trace } from "./trace.ts";
@@ -93,6 +94,10 @@ export class Exchange implements RequestMessage, BodyObserver {
 
   /** Bytes that go out once more before there are new ones. */
   #bytesAgain = 0;
+  /** Whether a piece of the answer waits for its reader. The sweep alone takes the time, for requests' sake. */
+  #isUntaken = false;
+  #untakenSinceMs: number | null = null;
+  #untakenSize = 0;
   #target = "";
   #path: string | null = null;
   #headers: FlatHeaders | null = null;
@@ -179,7 +184,7 @@ export class Exchange implements RequestMessage, BodyObserver {
     else this.guard.settled(performance.now());
   }
 
-  /** Takes nothing more of the body: the exchange with the upstream is given up. */
+  /** Takes nothing more of the request's body, or gives nothing more of the answer's: the upstream is let go. */
   refuseBody(refusal: Refusal): void {
     if (this.bodyRefusal !== null) return;
     this.bodyRefusal = refusal;
@@ -188,6 +193,28 @@ export class Exchange implements RequestMessage, BodyObserver {
 
   responseBytes(count: number): void {
     this.responseSize += count;
+    this.#isUntaken = true;
+  }
+
+  responseWanted(): void {
+    this.#isUntaken = false;
+  }
+
+  /** Gives the answer up if its reader has taken nothing of it for so long; to ask now and then. */
+  giveUpReader(nowMs: number, sendTimeoutMs: number): void {
+    if (!this.#isUntaken) {
+      this.#untakenSinceMs = null;
+    } else if (this.#untakenSinceMs === null || this.#untakenSize !== this.responseSize) {
+      this.#untakenSinceMs = nowMs;
+      this.#untakenSize = this.responseSize;
+    } else if (nowMs - this.#untakenSinceMs >= sendTimeoutMs) {
+      this.refuseBody({
+        code: "slow_client",
+        message: `the client took nothing of the answer for ${sendTimeoutMs / 1000} seconds`,
+        detail: failureDetail({ phase: "body", timer: "server.send_timeout" }),
+        denial: "slow_client",
+      });
+    }
   }
 
   responseEnded(error: UpstreamError | null): void {

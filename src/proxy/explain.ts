@@ -21,7 +21,7 @@ export async function explain(
   const exchange = exchangeOf(snapshot, question);
   const trace = new Trace(true);
   exchange.trace = trace;
-  const refusal = receive(exchange, new Authorities(), NO_PORT) ?? readUpgrade(exchange);
+  const refusal = receive(exchange, new Authorities(), null) ?? readUpgrade(exchange);
   if (refusal !== null) return ended(exchange, trace, "receive", refusal);
   trace.add("receive", "passed", `${exchange.method} ${exchange.target} for ${exchange.host}`, {
     method: exchange.method,
@@ -50,9 +50,6 @@ export async function explain(
     },
   };
 }
-
-/** No listener has this port, so that no authority is taken for the one that it makes up. */
-const NO_PORT = -1;
 
 function exchangeOf(snapshot: Snapshot, question: ExplainQuestion): Exchange {
   const headers = new Headers();

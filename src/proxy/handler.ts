@@ -7,6 +7,7 @@
  * Whatever happens, `#finish` runs exactly once for each request.
  */
 import type { ExplainQuestion, Explanation } from "../http/explanation.ts";
+import { framingProblem } from "../http/framing.ts";
 import type { LocalAnswer } from "../http/message.ts";
 import { ERROR_STATUS, type Refusal } from "../http/refusal.ts";
 import type { RequestMetrics, WebSocketMetrics } from "../metrics/mod.ts";
@@ -116,7 +117,7 @@ export class ProxyHandler {
       exchange.trace = new Trace(false);
     }
     try {
-      const refusal = receive(exchange, this.#authorities, connection.port) ?? readUpgrade(exchange);
+      const refusal = receive(exchange, this.#authorities, connection) ?? readUpgrade(exchange);
       if (refusal !== null) return this.#refuse(exchange, refusal);
       let end = runSteps(exchange);
       if (end instanceof Promise) end = await end;
@@ -154,7 +155,7 @@ export class ProxyHandler {
     if (!TELLS_OF_EARLIER_LEAVING || exchange.isHttp2) this.#watch(exchange);
   }
 
-  /** Listens for the leaving of clients whose requests have been in flight for a while; run it a few times a second. */
+  /** Looks after requests that have been in flight for a while: gone and slow clients. Run it a few times a second. */
   sweep(): void {
     const now = performance.now();
     for (const exchange of this.#inFlight) {
@@ -162,6 +163,7 @@ export class ProxyHandler {
       if (now - exchange.startedMs < WATCH_AFTER_MS) break;
       const tooSlow = exchange.guard?.tooSlow(now) ?? null;
       if (tooSlow !== null) exchange.refuseBody(tooSlow);
+      exchange.giveUpReader(now, exchange.snapshot.config.server.sendTimeoutMs);
       if (!exchange.watched) this.#watch(exchange);
     }
   }
@@ -241,6 +243,7 @@ export class ProxyHandler {
     if (refusal.denial !== undefined) this.#metrics.denied(refusal.denial);
     if (refusal.isShortage) this.#tellOfShortage(refusal.message);
     exchange.closes = refusal.close === true || exchange.bodyRefusal !== null;
+    if (refusal.close === true && isHttp1(exchange)) exchange.connection?.noMoreRequests();
     exchange.status = ERROR_STATUS[refusal.code];
     exchange.code = refusal.code;
     exchange.errorMessage = recorded(refusal);
@@ -275,6 +278,7 @@ export class ProxyHandler {
       const { bodyRefusal } = exchange;
       const failure = this.#forwarder.bodyFailed(exchange, error);
       if (bodyRefusal?.denial !== undefined) this.#metrics.denied(bodyRefusal.denial);
+      exchange.closes = bodyRefusal !== null;
       exchange.code = (bodyRefusal ?? failure).code;
       exchange.errorMessage = recorded(bodyRefusal ?? failure);
     }
@@ -309,6 +313,14 @@ export class ProxyHandler {
 /** Whether the next request could follow on the connection; what is left of a body over HTTP/2 is in nobody's way. */
 function bodyIsRead({ hasBody, fields: { contentLength }, requestSize, isHttp2 }: Exchange): boolean {
   return isHttp2 || isBodyRead({ hasBody, contentLength }, requestSize);
+}
+
+/**
+ * Whether a request must be one of HTTP/1.1; some without a Host cannot be told from those of HTTP/2, whose
+ * streams have ends of their own. There the runtime itself refuses what is framed in a doubtful way.
+ */
+function isHttp1({ fields }: Exchange): boolean {
+  return fields.host !== null || framingProblem(fields) !== null;
 }
 
 /** As the traffic record has it. */

@@ -140,7 +140,7 @@ export class Listener {
     serve: ServeConnection,
   ): Promise<void> {
     try {
-      await socket.handshake();
+      connection.agreedHttp2 = (await socket.handshake()).alpnProtocol === "h2";
     } catch (_fault) {
       // What clients send instead of TLS, and that they leave, is no fault of ours, and too much to log.
       closeQuietly(socket);
@@ -164,6 +164,7 @@ export class Listener {
       },
     };
     const respond = (request: Request) => {
+      if (connection.refusesMore()) return behindTheEnd();
       connection.requestBegan();
       return handler(request, connection);
     };
@@ -185,7 +186,9 @@ export class Listener {
         peerIp,
         scheme,
         port: this.address.port,
+        agreedHttp2: false,
         requestEnded: nothing,
+        noMoreRequests: nothing,
         upgraded: nothing,
       });
     };
@@ -214,6 +217,11 @@ function unmapped(ip: string): string {
 /** A body stream that breaks ends here after the handler has recorded it: the connection is cut. */
 function failed(): Response {
   return new Response(null, { status: 500 });
+}
+
+/** To a request behind an answer with `connection: close`: the runtime still sends it, then the connection ends. */
+function behindTheEnd(): Response {
+  return new Response(null, { status: 400, headers: { connection: "close" } });
 }
 
 function nothing(): void {}

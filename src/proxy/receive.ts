@@ -1,6 +1,7 @@
 /** The first step: host, method and target must be such that every later step and the upstream read them alike. */
 import { framingProblem } from "../http/framing.ts";
 import type { Refusal } from "../http/refusal.ts";
+import type { ClientConnection } from "./connections.ts";
 import type { Exchange } from "./exchange.ts";
 import { type Authority, parseAuthority, splitUrl, targetBytes, targetProblem } from "./request_target.ts";
 
@@ -24,27 +25,33 @@ export class Authorities {
 
 /**
  * Fills in the exchange's authority, host and target.
- * @param port of the listener
+ * @param connection null for a question that came on none
  */
-export function receive(exchange: Exchange, authorities: Authorities, port: number): Refusal | null {
+export function receive(
+  exchange: Exchange,
+  authorities: Authorities,
+  connection: Pick<ClientConnection, "port" | "agreedHttp2"> | null,
+): Refusal | null {
   const { fields } = exchange;
   const parts = splitUrl(exchange.request.url, fields.host);
   exchange.target = exchange.receivedTarget = targetBytes(parts.target);
+  // First of all: a request that is refused for something else leaves its connection open.
+  const framing = framingProblem(fields);
+  if (framing !== null) return { ...badRequest(framing), close: true };
   const authority = authorities.parse(parts.authority);
   if (authority === null) return badRequest("Host is not a valid host name with an optional port");
   exchange.authority = authority.raw;
   exchange.host = authority.host;
   if (fields.host === null) {
     // Without a Host field the listener makes one up, the same for every such request. HTTP/2 clients have
-    // no Host field either but name an authority; only on plain HTTP the two cannot be told apart.
-    if (exchange.scheme === "http" && parts.authority === `localhost:${port}`) {
+    // no Host field either but name an authority; the two can be told apart only where TLS has agreed on it.
+    const madeUp = connection === null || connection.agreedHttp2 ? null : `localhost:${connection.port}`;
+    if (parts.authority === madeUp) {
       return badRequest("Host is missing: HTTP/1.1 requires it");
     }
   } else if (fields.host !== parts.authority && authorities.parse(fields.host) === null) {
     return badRequest("Host is not a valid host name with an optional port");
   }
-  const framing = framingProblem(fields);
-  if (framing !== null) return { ...badRequest(framing), close: true };
   const { method, target } = exchange;
   if (method === "CONNECT" || method === "TRACE") {
     return { code: "method_not_allowed", message: `${method} is not supported by this proxy` };

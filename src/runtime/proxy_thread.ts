@@ -211,8 +211,9 @@ class ProxyThread {
     this.discard();
     this.#preparing = spec.generation;
     const current = this.#handler.snapshot;
-    const unchanged = JSON.stringify(spec.config.httpClient) === JSON.stringify(current.config.httpClient);
-    const transports = unchanged ? current.transports : new TransportSet(spec.config.httpClient);
+    const transports = current.transports.isUpToDate(spec.config.httpClient)
+      ? current.transports
+      : new TransportSet(spec.config.httpClient);
     const snapshot = await Snapshot.build(spec, this.#context, transports);
     if (this.#preparing !== spec.generation) {
       await this.#end(snapshot);

@@ -5,7 +5,6 @@
  *     reload:   load → prepare (ports, sinks, threads) → commit in every thread → health checks, log level
  *     shutdown: not ready → proxy threads drain → writer drains → ports close
  */
-import { isDeepStrictEqual } from "node:util";
 import type { AdminApp } from "../admin/admin_app.ts";
 import { type Components, LIVE_RECORDS_PER_SECOND } from "../admin/api.ts";
 import { healthApp, type HealthSource, type TargetReport } from "../admin/health_app.ts";
@@ -456,7 +455,7 @@ export class Supervisor {
       this.#closePorts(this.#ports);
       this.#ports = newPorts;
     }
-    if (!isDeepStrictEqual(config.httpClient, old.httpClient)) this.#health.useTls(upstreamTls);
+    this.#health.useTls(upstreamTls);
     this.#health.apply(targets, config.targets.healthCheck);
     this.#recovery.apply(targets, config.targets);
     this.#metrics.setBuckets(config.monitoring.histogramBucketsMs);

@@ -10,6 +10,9 @@
  * - It sends a body a second time when a pooled connection breaks, but not one that is a stream of our own.
  * - It has no connect time-out of its own: connecting counts into `timeoutMs` (`upstream_timeout`).
  * - It sends `content-length: 0` with a POST that has no body.
+ * - It writes other bytes than ASCII in the path as escapes (`%C3%A9`), which say the same.
+ * - It writes the methods it knows in capitals, so that `delete` would be another request to the target than
+ *   it was to the rules: such a spelling is refused.
  */
 import type { FlatHeaders } from "../http/flat_headers.ts";
 import type { TargetConfig } from "../config/model.ts";
@@ -89,9 +92,10 @@ class FetchExchange {
       if (request.abort.aborted) {
         throw new UpstreamError("client_gone", "the client left before the request was sent", false);
       }
+      refuseRespelt(request.method);
       request.abort.onabort = (reason) => this.#controller.abort(reason);
       this.#startTimer("sent no response header");
-      const response = await fetch(origin(request.target) + request.path, {
+      const response = await fetch(origin(request.target) + escaped(request.path), {
         client,
         method: request.method,
         headers: requestHeaders(request),
@@ -153,8 +157,27 @@ class FetchExchange {
   ): ReadableStream<Uint8Array<ArrayBuffer>> {
     const { request } = this;
     const { observer } = request;
+    let body: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
+    let isReading = false;
+    const fail = (fault: unknown) => {
+      if (this.#ended) return;
+      this.#end();
+      const error = explain(fault, request);
+      body.error(error);
+      observer.responseEnded(error);
+    };
+    request.abort.onabort = (reason) => {
+      this.#controller.abort(reason);
+      // While nobody reads, nobody is told.
+      if (!isReading) fail(reason);
+    };
     return new ReadableStream<Uint8Array<ArrayBuffer>>({
+      start: (controller) => {
+        body = controller;
+      },
       pull: async (controller) => {
+        isReading = true;
+        observer.responseWanted?.();
         if (mayBeSilent) clearTimeout(this.#timer);
         else this.#startTimer("sent nothing more of the response body");
         try {
@@ -169,11 +192,9 @@ class FetchExchange {
             controller.enqueue(value);
           }
         } catch (fault) {
-          if (this.#ended) return;
-          this.#end();
-          const error = explain(fault, request);
-          controller.error(error);
-          observer.responseEnded(error);
+          fail(fault);
+        } finally {
+          isReading = false;
         }
       },
       cancel: (reason) => {
@@ -206,6 +227,26 @@ class FetchExchange {
     this.request.abort.onabort = null;
     this.onEnd();
   }
+}
+
+/** Those that fetch writes in capitals (Fetch standard, "normalize" a method). */
+const RESPELT_BY_FETCH = new Set(["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"]);
+
+function refuseRespelt(method: string): void {
+  const respelt = method.toUpperCase();
+  if (method === respelt || !RESPELT_BY_FETCH.has(respelt)) return;
+  throw new UpstreamError(
+    "bad_request",
+    `the transport "fetch" cannot send the method ${JSON.stringify(method)}, which is not ${respelt}`,
+    false,
+  );
+}
+
+const NOT_ASCII = /[\x80-\xff]/g;
+
+/** The path is one character a byte; `fetch` would take each for a character and write its UTF-8. */
+function escaped(path: string): string {
+  return path.replace(NOT_ASCII, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
 function origin(target: TargetConfig): string {

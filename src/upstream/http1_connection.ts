@@ -530,6 +530,7 @@ export class Http1Connection {
         controller.enqueue(first);
       },
       pull: () => {
+        observer.responseWanted?.();
         if (!isMine() || this.#reading) return;
         // The reader asks again: it is done with the last chunk.
         if (exchange.request.lendChunks) freeChunk(this.#chunk);

@@ -53,6 +53,8 @@ export interface BodyObserver {
   requestBytes(count: number): void;
   /** Bytes of a response body that is a stream were handed to its reader. */
   responseBytes(count: number): void;
+  /** The reader of a response body that is a stream has taken what it was handed, and asks for more. */
+  responseWanted?(): void;
   /**
    * A response body that is a stream has ended; called exactly once for each, never for other bodies.
    * @param error null if it is whole; else why it was cut (`client_gone` if its reader cancelled it)

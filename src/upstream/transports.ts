@@ -19,6 +19,12 @@ export class TransportSet {
     this.#tls = readUpstreamTls(config);
   }
 
+  /** Whether a set made now would be the same: the same settings, and the same in the files that they name. */
+  isUpToDate(config: HttpClientConfig): boolean {
+    return JSON.stringify(config) === JSON.stringify(this.config) &&
+      JSON.stringify(readUpstreamTls(config)) === JSON.stringify(this.#tls);
+  }
+
   for(target: TargetConfig): Transport {
     const { transport } = this.config;
     const direct = transport === "http1" || (transport === "auto" && target.protocol === "http");

@@ -207,7 +207,15 @@ async function compare(proxy: Proxy, door: Door, request: AskedRequest): Promise
 
   const { port } = door;
   door.answer = (live) => {
-    const connection = { peerIp: clientIp, scheme, port, requestEnded() {}, upgraded() {} };
+    const connection = {
+      peerIp: clientIp,
+      scheme,
+      port,
+      agreedHttp2: false,
+      requestEnded() {},
+      noMoreRequests() {},
+      upgraded() {},
+    };
     return handler.handle(live, clientIp, connection);
   };
   const answer = await door.send(request);

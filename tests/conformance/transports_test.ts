@@ -12,7 +12,7 @@ testTransport("fetch", () => new FetchPool(POOL), {
   "no field is added to those of the request":
     "fetch fills accept and the like in; the pool leaves them empty",
   "TRACE and lower-case methods are sent as they are":
-    "fetch refuses TRACE and spells GET and POST in capitals",
+    "fetch refuses TRACE and spells GET and POST in capitals: the pool refuses the latter",
   "an answer that refuses the body stops the upload": "fetch sends the body for as long as it comes",
   "an encoded body passes byte for byte": "fetch decodes gzip and br",
   "a body that could not be sent may be given to another target": "the pool locks it before it has connected",

@@ -82,6 +82,26 @@ Deno.test("an idle connection is closed, one with a request in flight is not", a
   assert.equal(await denied(dispa, "slow_client"), 0);
 });
 
+Deno.test("the header of a later request has keep_alive_timeout, however it drips", async () => {
+  await using upstream = new RawUpstream(() => ok("hello"));
+  await using dispa = await start(upstream, { server: "header_timeout = 3600\nkeep_alive_timeout = 0.5\n" });
+  using client = await RawClient.connect(dispa.port);
+  await client.send(GET);
+  await client.readUntil(/hello$/);
+  let sent = 0;
+  const drip = setInterval(() => {
+    const next = sent++ === 0 ? "GET / HTTP/1.1\r\nHost: example.com\r\n" : "x-drip: 1\r\n";
+    // The proxy closes the connection in between: that is what is waited for.
+    client.send(next).catch(() => clearInterval(drip));
+  }, 50);
+  try {
+    assert.match(await client.readToEnd(), /hello$/);
+  } finally {
+    clearInterval(drip);
+  }
+  assert.ok(sent > 1);
+});
+
 Deno.test("hundreds of silent connections leave other clients served, and are gone after the time-out", async () => {
   await using upstream = new RawUpstream(() => ok("hello"));
   await using dispa = await start(upstream, { server: "header_timeout = 2\n", workers: 2 });
@@ -216,4 +236,52 @@ Deno.test("a request that is in flight at SIGTERM is answered whole, then its co
   assert.match(received, /^HTTP\/1\.1 200 OK\r\n/);
   assert.match(received, /hello$/);
   assert.equal(await dispa.exited(), 0);
+});
+
+for (const transport of ["http1", "fetch"]) {
+  Deno.test(`${transport}: a client that takes nothing of a large answer is closed, and its target let go`, async () => {
+    const left = Promise.withResolvers<void>();
+    await using upstream = new RawUpstream(({ target }) =>
+      target === "/" ? ok("hello") : async (socket) => {
+        // More than all buffers on the way hold.
+        const part = new Uint8Array(1_000_000);
+        await writeAll(socket, fromLatin1("HTTP/1.1 200 OK\r\ncontent-length: 10000000000\r\n\r\n"));
+        await (async () => {
+          for (let parts = 0; parts < 10_000; parts++) await writeAll(socket, part);
+        })().catch(left.resolve);
+      }
+    );
+    const toml =
+      `[targets.health_check]\nenabled = false\n[[targets.targets]]\nname = "one"\nurl = "${upstream.url}"\n` +
+      `[http_client]\ntransport = "${transport}"\n`;
+    await using dispa = await Dispa.start({ toml, server: "send_timeout = 0.5\n" });
+    using stalled = await RawClient.connect(dispa.port);
+    await stalled.send("GET /large HTTP/1.1\r\nHost: example.com\r\n\r\n");
+    await left.promise;
+    const record = await dispa.record("of the stalled client", ({ path }) => path === "/large");
+    assert.equal(
+      record.error_message,
+      "slow_client: the client took nothing of the answer for 0.5 seconds [phase=body timer=server.send_timeout]",
+    );
+    assert.equal(await denied(dispa, "slow_client"), 1);
+    await eventually("it is closed", async () => await open(dispa) === 0);
+    assert.equal((await dispa.fetch("example.com")).status, 200);
+  });
+}
+
+Deno.test("a client that takes an answer in small pieces, or waits for one that comes slowly, is not closed", async () => {
+  await using upstream = new RawUpstream(({ target }) => async (socket) => {
+    await writeAll(socket, fromLatin1("HTTP/1.1 200 OK\r\ncontent-length: 200000\r\n\r\n"));
+    for (let part = 0; part < 20; part++) {
+      await writeAll(socket, fromLatin1("a".repeat(9_999) + (part === 19 ? "z" : "a")));
+      // Several times send_timeout, in all.
+      if (target === "/slow") await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  });
+  await using dispa = await start(upstream, { server: "send_timeout = 0.5\n" });
+  using client = await RawClient.connect(dispa.port);
+  await client.send("GET /slow HTTP/1.1\r\nHost: example.com\r\n\r\n");
+  const received = await client.readUntil(/aaz$/);
+  assert.match(received, /^HTTP\/1\.1 200 OK/);
+  assert.equal(await denied(dispa, "slow_client"), 0);
 });

@@ -4,6 +4,7 @@ import { brotliCompressSync, gunzipSync, gzipSync } from "node:zlib";
 import { Dispa } from "../support/dispa.ts";
 import { runsOn } from "../support/runtime.ts";
 import {
+  exchange,
   field,
   fromLatin1,
   latin1,
@@ -439,4 +440,38 @@ Deno.test("a client's request id is passed on and recorded", async () => {
   assert.equal(field(upstream.requests[0], "x-request-id"), "mine-1");
   const record = await dispa.record("with the id", (record) => record.request_id === "mine-1");
   assert.notEqual(record.id, "mine-1");
+});
+
+Deno.test("no spelling of a method slips by a rule: one that fetch would change is refused, http1 sends it as it is", async () => {
+  for (const transport of ["http1", "fetch"]) {
+    await using upstream = new RawUpstream(() => ok("hello"));
+    const toml =
+      `[http_client]\ntransport = "${transport}"\n[[targets.targets]]\nname = "one"\nurl = "${upstream.url}"\n` +
+      `[targets.health_check]\nenabled = false\n[[routing.rules]]\nname = "no deletes"\nconditions = { method = ["DELETE"] }\n` +
+      "custom_response = { status_code = 403 }\n";
+    await using dispa = await Dispa.start({ toml });
+    const status = async (method: string) => {
+      const head = `${method} /a HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n`;
+      return Number((await exchange(dispa.port, head)).slice(9, 12));
+    };
+    assert.equal(await status("DELETE"), 403);
+    assert.equal(await status("delete"), transport === "http1" ? 200 : 400);
+    assert.deepEqual(upstream.requests.map(({ method }) => method), transport === "http1" ? ["delete"] : []);
+    assert.equal(await status("purge"), 200);
+  }
+});
+
+Deno.test("bytes of a target that are not ASCII reach the upstream as they are, over fetch as escapes", async () => {
+  for (
+    const [transport, target] of [["http1", "/\xc9\xbb?q=\xc3\xa9"], ["fetch", "/%C9%BB?q=%C3%A9"]] as const
+  ) {
+    await using upstream = new RawUpstream(() => ok("hello"));
+    await using dispa = await Dispa.start({ toml: toml(upstream, transport) });
+    await exchange(
+      dispa.port,
+      "GET /\xc9\xbb?q=\xc3\xa9 HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n",
+    );
+    // Older runtimes refuse them.
+    assert.deepEqual(upstream.requests.map((request) => request.target), runsOn(2, 9) ? [target] : []);
+  }
 });

@@ -1,6 +1,8 @@
 /** Who may come in, how often, and with how much: through the real program. */
 import assert from "node:assert/strict";
 import { Dispa } from "../support/dispa.ts";
+import { type Fields, get, Http2Client } from "../support/http2_client.ts";
+import { runsOn } from "../support/runtime.ts";
 import { exchange, field, ok, RawUpstream } from "../support/upstream.ts";
 
 function toml(url: string, security: string): string {
@@ -142,4 +144,24 @@ max_headers = 1
     ),
   });
   for (let i = 0; i < 3; i++) assert.equal((await dispa.fetch("a.com")).status, 200);
+});
+
+Deno.test("the runtime's own bounds on headers are where the keys' descriptions say, whatever is configured", async () => {
+  await using upstream = new RawUpstream(() => ok("hello"));
+  await using dispa = await Dispa.start({
+    toml: toml(upstream.url, "[security.ddos]\nmax_headers = 10000\nmax_header_bytes = 1048576\n"),
+  });
+  const [lines, kilobytes] = runsOn(2, 9) ? [128, 64] : [100, 400];
+  const ask = (fields: string) =>
+    exchange(dispa.port, `GET / HTTP/1.1\r\nHost: a.com\r\nConnection: close\r\n${fields}\r\n`);
+  // Two lines are there already.
+  assert.equal(status(await ask("x-a: 1\r\n".repeat(lines - 2))), 200);
+  assert.ok([400, 431].includes(status(await ask("x-a: 1\r\n".repeat(lines - 1)))));
+  assert.equal(status(await ask(`x-a: ${"y".repeat(kilobytes * 900)}\r\n`)), 200);
+  assert.ok([400, 431].includes(status(await ask(`x-a: ${"y".repeat(kilobytes * 2250)}\r\n`))));
+  using client = await Http2Client.connect(dispa.port);
+  const many: Fields = Array.from({ length: 300 }, (_, index) => [`x-${index}`, "1"]);
+  assert.equal((await client.answer([...get(), ...many])).status, 200);
+  assert.equal((await client.answer([...get(), ...many, ["x-a", "y".repeat(6000)]])).status, 431);
+  assert.equal(upstream.requests.length, 3);
 });

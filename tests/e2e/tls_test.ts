@@ -64,6 +64,10 @@ Deno.test("HTTPS is served beside HTTP, as HTTP/2 to clients that have it", asyn
     assert.equal((await dispa.fetch("example.com")).status, 200);
     using one = await connect(port, "localhost", authority.caPem);
     assert.match(await ask(one), /^HTTP\/1\.1 200 OK/);
+    // Only HTTP/2 has no Host field; the name that the runtime makes up for a missing one is nobody's.
+    await writeAll(one, fromLatin1("GET /no-host HTTP/1.1\r\n\r\n"));
+    const refusal = new Uint8Array(4096);
+    assert.match(latin1(refusal.subarray(0, await one.read(refusal) ?? 0)), /^HTTP\/1\.1 400 /);
     const client = Deno.createHttpClient({ caCerts: [authority.caPem], http1: false });
     const response = await fetch(`https://localhost:${port}/h2`, { client });
     assert.equal(await response.text(), "hello");
@@ -238,5 +242,41 @@ for (const transport of ["http1", "fetch"]) {
         }
       });
     },
+  });
+}
+
+for (const transport of ["http1", "fetch"]) {
+  Deno.test(`${transport}: a reload takes up what has changed in ca_file, the configuration being the same`, async () => {
+    await withAuthority(async (authority) => {
+      const leaf = await authority.leaf({ names: ["localhost"] });
+      const target = Deno.serve({
+        port: 0,
+        cert: Deno.readTextFileSync(leaf.certPath),
+        key: Deno.readTextFileSync(leaf.keyPath),
+        onListen() {},
+      }, () => new Response("hello"));
+      const folder = await Deno.makeTempDir({ prefix: "dispa-ca-" });
+      try {
+        const other = await Authority.make(folder);
+        await using dispa = await Dispa.start({
+          toml:
+            `[http_client]\ntransport = "${transport}"\nca_file = "${other.caPath}"\n[[targets.targets]]\nname = "one"\n` +
+            `url = "https://localhost:${target.addr.port}"\n[targets.health_check]\ninterval = 0.2\npath = "/"\n` +
+            "healthy_threshold = 1\nunhealthy_threshold = 100\n",
+          workers: 2,
+        });
+        assert.equal((await dispa.fetch("example.com")).headers.get("x-dispa-error"), "tls");
+        Deno.writeTextFileSync(other.caPath, authority.caPem);
+        dispa.signal("SIGHUP");
+        await dispa.stderr.waitFor(/configuration reloaded/);
+        for (let request = 0; request < 8; request++) {
+          assert.equal((await dispa.fetch("example.com")).status, 200);
+        }
+        await dispa.stderr.waitFor(/target "one" is healthy/);
+      } finally {
+        await target.shutdown();
+        await Deno.remove(folder, { recursive: true });
+      }
+    });
   });
 }

@@ -30,6 +30,12 @@ export const serverSchema = table({
     seconds().prefault(30),
     "Longest wait, in seconds, for a target's response header, and longest silence inside a body.",
   ),
+  send_timeout: field(
+    seconds().prefault(60),
+    "Seconds a client may take nothing more of an answer that is ready for it; then the request to the target is " +
+      "given up and the connection closed. Answers of up to 64 kB are out of the target's hands at once and have " +
+      "keep_alive_timeout.",
+  ),
   shutdown_timeout: field(
     seconds(0).prefault(30),
     "Seconds a shutdown waits for requests in flight; 0 ends them at once.",
@@ -43,6 +49,7 @@ export function serverFromFile(file: z.output<typeof serverSchema>): ServerConfi
     keepAliveTimeoutMs: file.keep_alive_timeout,
     headerTimeoutMs: file.header_timeout,
     requestTimeoutMs: file.request_timeout,
+    sendTimeoutMs: file.send_timeout,
     shutdownTimeoutMs: file.shutdown_timeout,
   };
 }
@@ -54,6 +61,7 @@ export function serverToFile(server: ServerConfig): z.input<typeof serverSchema>
     keep_alive_timeout: toSeconds(server.keepAliveTimeoutMs),
     header_timeout: toSeconds(server.headerTimeoutMs),
     request_timeout: toSeconds(server.requestTimeoutMs),
+    send_timeout: toSeconds(server.sendTimeoutMs),
     shutdown_timeout: toSeconds(server.shutdownTimeoutMs),
   };
 }

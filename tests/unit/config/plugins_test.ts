@@ -6,7 +6,7 @@ import { PLUGIN_SETTINGS } from "../../../src/config/plugins/mod.ts";
 import { parsePathPrefix } from "../../../src/config/text_values.ts";
 import { isFieldName, isFieldValue, isFramingField } from "../../../src/http/flat_headers.ts";
 import { encodePath, matchingPath } from "../../../src/http/path.ts";
-import { accepted, check, ONE_TARGET } from "./support.ts";
+import { accepted, check, ONE_TARGET, withFolder } from "./support.ts";
 
 /** A configuration with one plugin, on the first line. */
 const one = (type: string, config: string, more = "") =>
@@ -211,4 +211,35 @@ Deno.test("a path that settings may name is its own matching form, so that it ca
     const parsed = parsePathPrefix(text);
     if (parsed.ok) assert.equal(matchingPath(encodePath(parsed.value)), parsed.value);
   }));
+});
+
+Deno.test("a plugin's module that cannot be read, or is no WebAssembly, is an error with its line", async () => {
+  await withFolder(async (folder) => {
+    const text = (type: string, key: string, file: string, more = "") =>
+      `${ONE_TARGET}[plugins]\nenabled = true\n[[plugins.plugins]]\nname = "p"\ntype = "${type}"\n${more}` +
+      `[plugins.plugins.config]\n${key} = "${folder}/${file}"\n`;
+    await Deno.writeTextFile(`${folder}/text.wasm`, "(module)");
+    await Deno.writeFile(`${folder}/empty.wasm`, Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0));
+    await Deno.writeTextFile(`${folder}/plugin.js`, "export function onRequest() {}\n");
+    await Deno.mkdir(`${folder}/folder.js`);
+    const errorsOf = async (...parts: Parameters<typeof text>) => (await check(text(...parts))).errors;
+    const at = (key: string) =>
+      new RegExp(`^x\\.toml:\\d+:\\d+ plugins\\.plugins\\[0\\]\\.config\\.${key}: `);
+    const cases: [type: string, key: string, file: string, problem: RegExp][] = [
+      ["wasm", "module_path", "none.wasm", /cannot read ".*\/none\.wasm": No such file/],
+      ["wasm", "module_path", "text.wasm", /".*\/text\.wasm" is not a WebAssembly module$/],
+      ["script", "module", "none.js", /cannot read ".*\/none\.js": No such file/],
+      ["script", "module", "folder.js", /cannot read ".*\/folder\.js": it is no file$/],
+    ];
+    for (const [type, key, file, problem] of cases) {
+      const errors = await errorsOf(type, key, file);
+      assert.equal(errors.length, 1, file);
+      assert.match(errors[0], at(key));
+      assert.match(errors[0], problem);
+      // One that does not run needs no module.
+      assert.deepEqual(await errorsOf(type, key, file, "enabled = false\n"), []);
+    }
+    assert.deepEqual(await errorsOf("wasm", "module_path", "empty.wasm"), []);
+    assert.deepEqual(await errorsOf("script", "module", "plugin.js"), []);
+  });
 });

@@ -61,6 +61,7 @@ const files = some({
     keep_alive_timeout: milliseconds(),
     header_timeout: milliseconds(),
     request_timeout: milliseconds(),
+    send_timeout: milliseconds(),
     shutdown_timeout: milliseconds(0),
   }),
   domains: some({ intercept_domains: domains, exclude_domains: domains }),

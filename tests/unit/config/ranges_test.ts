@@ -8,6 +8,7 @@ const ranges: [key: string, allowed: string[], refused: string[]][] = [
     "server.keep_alive_timeout",
     "server.header_timeout",
     "server.request_timeout",
+    "server.send_timeout",
     "http_client.pool_idle_timeout_secs",
     "http_client.connect_timeout_secs",
     "logging.database.connection_timeout",

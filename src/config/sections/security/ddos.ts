@@ -9,12 +9,14 @@ export const ddosSchema = closedTable({
   max_headers: field(
     wholeNumber(1, 10_000).prefault(100),
     "Most fields in the header of a request; fields of one name count as one. More are answered with 431. The " +
-      "runtime has a bound of its own near 100 and answers 400 or 431 beyond it, so larger values have no effect.",
+      "runtime has bounds of its own, and there is no record of what it refuses: on HTTP/1.1 128 lines (Deno 2.6: " +
+      "100), so that larger values have an effect on HTTP/2 only.",
   ),
   max_header_bytes: field(
     byteCount(256, 1_048_576).prefault(32_768),
     "Largest header of a request in bytes: the names and values of all fields and four bytes for each. A larger " +
-      "one is answered with 431. Lines over about 64 kB are refused by the runtime itself.",
+      "one is answered with 431. The runtime has bounds of its own, and there is no record of what it refuses: " +
+      "about 64 kB on HTTP/1.1 (Deno 2.6: 400), and on HTTP/2 16 kB, for which each field counts 32 bytes more.",
   ),
   max_body_bytes: field(
     byteCount(0, Number.MAX_SAFE_INTEGER).prefault(0),
