@@ -84,8 +84,6 @@ export class Exchange implements RequestMessage, BodyObserver {
   closes = false;
   /** Whether the upstream's body is thrown away because something else is sent in its place. */
   bodyDropped = false;
-  /** The connection that the request came on; null for one that came over no socket. */
-  connection: ClientConnection | null = null;
   /** Whether the client's leaving is already listened for. */
   watched = false;
   /** Told of every decision; null unless somebody has asked why. */
@@ -107,6 +105,8 @@ export class Exchange implements RequestMessage, BodyObserver {
     readonly snapshot: Snapshot,
     readonly origin: Origin,
     readonly fields: RequestFields,
+    /** That the request came on; null for one that came on none. */
+    readonly connection: ClientConnection | null,
     private readonly onBodyEnd: (exchange: Exchange, error: UpstreamError | null) => void,
   ) {
     this.method = request.method;
@@ -119,9 +119,12 @@ export class Exchange implements RequestMessage, BodyObserver {
       : transferEncoding !== null || (this.isHttp2 && request.body !== null);
   }
 
-  /** HTTP/2 has `:authority` where HTTP/1.1 has Host. */
+  /**
+   * HTTP/2 has `:authority` where HTTP/1.1 has Host. One without TLS that has both fields cannot be told from
+   * HTTP/1.1: it must declare the length of its body, and has time-outs only where its client leaves early.
+   */
   get isHttp2(): boolean {
-    return this.fields.host === null;
+    return this.fields.host === null || this.connection?.agreedHttp2 === true;
   }
 
   get target(): string {

@@ -66,7 +66,7 @@ function exchangeOf(snapshot: Snapshot, question: ExplainQuestion): Exchange {
   };
   const fields = readFields(headers);
   const origin = snapshot.originOf(question.peerIp, question.scheme, fields);
-  const exchange = new Exchange(request, snapshot, origin, fields, () => {});
+  const exchange = new Exchange(request, snapshot, origin, fields, null, () => {});
   exchange.id = NEW_ID;
   exchange.requestId = clientRequestId(fields) ?? NEW_ID;
   return exchange;

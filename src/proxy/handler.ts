@@ -110,8 +110,7 @@ export class ProxyHandler {
     const { snapshot } = this;
     const fields = readFields(request.headers);
     const origin = snapshot.originOf(peerIp, connection.scheme, fields);
-    const exchange = new Exchange(request, snapshot, origin, fields, this.#onBodyEnd);
-    exchange.connection = connection;
+    const exchange = new Exchange(request, snapshot, origin, fields, connection, this.#onBodyEnd);
     this.#begin(exchange);
     if (fields.explain !== null && this.#explainToken.matches(fields.explain)) {
       exchange.trace = new Trace(false);

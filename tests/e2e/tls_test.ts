@@ -1,5 +1,6 @@
 /** HTTPS for clients, and https targets with certificates of one's own, against the real program. */
 import assert from "node:assert/strict";
+import http2 from "node:http2";
 import { Authority, type LeafFiles } from "../support/certificates.ts";
 import { Dispa } from "../support/dispa.ts";
 import { eventually } from "../support/eventually.ts";
@@ -78,6 +79,36 @@ Deno.test("HTTPS is served beside HTTP, as HTTP/2 to clients that have it", asyn
     assert.equal(field(h2, "x-forwarded-proto"), "https");
     assert.equal(field(h2, "host"), `localhost:${port}`);
     const record = await dispa.record("of the HTTP/2 request", ({ path }) => path === "/h2");
+    assert.equal(record.protocol, "h2");
+  });
+});
+
+Deno.test("an HTTP/2 client that sends a Host field too keeps a body that declares no length", async () => {
+  await withAuthority(async (authority) => {
+    const leaf = await authority.leaf({ names: ["localhost", "127.0.0.1"] });
+    await using upstream = new RawUpstream(() => ok("hello"));
+    const port = freePort();
+    await using dispa = await Dispa.start({ toml: toml(upstream, `[tls]\nport = ${port}\n${pair(leaf)}`) });
+    const session = http2.connect(`https://localhost:${port}`, { ca: authority.caPem });
+    try {
+      const stream = session.request({
+        ":method": "POST",
+        ":path": "/both",
+        ":authority": "localhost",
+        host: "localhost",
+      });
+      stream.end("the body");
+      await new Promise((resolve, reject) => {
+        stream.on("end", resolve);
+        stream.on("error", reject);
+        stream.resume();
+      });
+    } finally {
+      session.destroy();
+    }
+    const [request] = upstream.requests;
+    assert.equal(request.body, "the body");
+    const record = await dispa.record("of the request", ({ path }) => path === "/both");
     assert.equal(record.protocol, "h2");
   });
 });
