@@ -65,22 +65,38 @@ async function pluginFiles(tree: Table): Promise<Finding[]> {
     const file = key === undefined ? undefined : config[key];
     if (!enabled || key === undefined || typeof file !== "string") return [];
     const problem = await moduleProblem(file, type === "wasm");
-    return problem === null ? [] : [finding("error", ["plugins", "plugins", index, "config", key], problem)];
+    return problem === null
+      ? []
+      : [finding(problem.severity, ["plugins", "plugins", index, "config", key], problem.message)];
   });
   return (await Promise.all(checks)).flat();
 }
 
-/** Null for a file that can be read and, if it must be, is WebAssembly. Whether it is a plugin, its start tells. */
-async function moduleProblem(path: string, isWasm: boolean): Promise<string | null> {
+/**
+ * Null for a file that can be read and, if it must be, is WebAssembly. Whether it is a plugin, its start tells. One
+ * that is not there yet is no error: a configuration may be written, and checked, before the module is built.
+ */
+async function moduleProblem(
+  path: string,
+  isWasm: boolean,
+): Promise<Pick<Finding, "severity" | "message"> | null> {
   try {
     using file = await Deno.open(path);
     const { isFile, size } = await file.stat();
-    if (!isFile) return `cannot read ${quote(path)}: it is no file`;
+    if (!isFile) return { severity: "error", message: `cannot read ${quote(path)}: it is no file` };
     if (!isWasm || size > MAX_WASM_BYTES) return null;
     const binary = new Uint8Array(await new Response(file.readable).arrayBuffer());
-    return WebAssembly.validate(binary) ? null : `${quote(path)} is not a WebAssembly module`;
+    if (WebAssembly.validate(binary)) return null;
+    return { severity: "error", message: `${quote(path)} is not a WebAssembly module` };
   } catch (fault) {
-    return `cannot read ${quote(path)}: ${fault instanceof Error ? fault.message : String(fault)}`;
+    if (fault instanceof Deno.errors.NotFound) {
+      return {
+        severity: "warning",
+        message: `there is no file ${quote(path)}, without which Dispa does not start`,
+      };
+    }
+    const reason = fault instanceof Error ? fault.message : String(fault);
+    return { severity: "error", message: `cannot read ${quote(path)}: ${reason}` };
   }
 }
 
