@@ -218,7 +218,9 @@ export class ProxyHandler {
     exchange.status = upstream.status;
     const { body } = upstream;
     const response = upstreamResponse(upstream);
-    if (body === null) {
+    if (exchange.earlyEnd !== null) {
+      this.#onBodyEnd(exchange, exchange.earlyEnd.error);
+    } else if (body === null) {
       this.#finish(exchange);
     } else if (body instanceof Uint8Array) {
       exchange.responseSize = body.length;
@@ -271,6 +273,10 @@ export class ProxyHandler {
   readonly #onBodyEnd = (exchange: Exchange, error: UpstreamError | null): void => {
     // The client gets another answer in its place.
     if (exchange.bodyDropped) return;
+    if (exchange.status === 0) {
+      exchange.earlyEnd = { error };
+      return;
+    }
     if (error !== null) {
       const { bodyRefusal } = exchange;
       const failure = this.#forwarder.bodyFailed(exchange, error);
