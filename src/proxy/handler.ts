@@ -263,6 +263,7 @@ export class ProxyHandler {
   /** A client that may ask why gets the answer with the response. */
   #told(exchange: Exchange, response: Response): Response {
     if (COMPRESSES) keepUncompressed(exchange.request, response);
+    if (exchange.connection?.endsWithAnswer()) response.headers.set("connection", "close");
     if (exchange.trace !== null) {
       addExplanation(exchange, response);
       this.#log("info", "explained a request", explanationOf(exchange));

@@ -33,6 +33,11 @@ import { threadScope } from "./thread_scope.ts";
 /** How often the thread looks after exchanges in flight and shows that it lives. */
 const TICK_MS = 50;
 
+/** A shutdown leaves idle connections this long: an answer may be on its way, or a request. */
+const SHUTDOWN_IDLE_MS = 500;
+/** A reload is in no hurry: clients that keep their connection busy get an answer that tells them of its end. */
+const RELOAD_IDLE_MS = 5_000;
+
 type Start = Extract<ToProxy, { type: "start" }>;
 
 const ROLES = ["plain", "tls"] as const;
@@ -163,9 +168,13 @@ class ProxyThread {
   }
 
   /** Drains those of `listeners` that are not among `kept`. */
-  async #drainOthers(listeners: Listeners, kept: Listeners | null): Promise<void> {
+  async #drainOthers(
+    listeners: Listeners,
+    kept: Listeners | null,
+    idleMs = RELOAD_IDLE_MS,
+  ): Promise<void> {
     const ending = ROLES.filter((role) => listeners[role] !== kept?.[role]);
-    await Promise.all(ending.map((role) => listeners[role]?.drain()));
+    await Promise.all(ending.map((role) => listeners[role]?.drain(idleMs)));
   }
 
   renewCertificates(keys: CertificateKeys): void {
@@ -267,7 +276,7 @@ class ProxyThread {
   /** Resolves when nothing is in flight any more and every record is on its way to the writer. */
   async drain(): Promise<void> {
     const webSockets = this.#handler.closeWebSockets();
-    await this.#drainOthers(this.#listeners, null);
+    await this.#drainOthers(this.#listeners, null, SHUTDOWN_IDLE_MS);
     await webSockets;
     await this.#handler.idle();
     clearInterval(this.#ticker);

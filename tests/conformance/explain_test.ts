@@ -207,7 +207,14 @@ async function compare(proxy: Proxy, door: Door, request: AskedRequest): Promise
 
   const { port } = door;
   door.answer = (live) => {
-    const connection = { peerIp: clientIp, scheme, port, requestEnded() {}, upgraded() {} };
+    const connection = {
+      peerIp: clientIp,
+      scheme,
+      port,
+      requestEnded() {},
+      endsWithAnswer: () => false,
+      upgraded() {},
+    };
     return handler.handle(live, clientIp, connection);
   };
   const answer = await door.send(request);
