@@ -20,7 +20,9 @@ export interface ServerConfig {
   headerTimeoutMs: number;
   /** Longest wait for an upstream's response header, and longest silence inside a body. */
   requestTimeoutMs: number;
-  /** How long a shutdown waits for requests in flight. */
+  /** How long a shutdown goes on accepting connections. */
+  shutdownDelayMs: number;
+  /** How long a shutdown waits for requests in flight after that. */
   shutdownTimeoutMs: number;
 }
 

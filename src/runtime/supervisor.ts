@@ -3,7 +3,7 @@
  *
  *     start:    writer → proxy threads → health and metrics ports → health checks → watch the file
  *     reload:   load → prepare (ports, sinks, threads) → commit in every thread → health checks, log level
- *     shutdown: not ready → proxy threads drain → writer drains → ports close
+ *     shutdown: not ready → a short delay → proxy threads drain → writer drains → ports close
  */
 import { isDeepStrictEqual } from "node:util";
 import type { AdminApp } from "../admin/admin_app.ts";
@@ -45,6 +45,8 @@ import { TrafficQuestions } from "./traffic_questions.ts";
 
 /** The health and metrics ports finish what they answer, but nobody waits for them longer than this. */
 const APP_CLOSE_TIMEOUT_MS = 1_000;
+/** A traffic log that is switched off waits no longer than this for what is in flight. */
+const LAST_RECORDS_MS = 5_000;
 
 /** A listener that cannot be opened: exit code 2. */
 export class BindFailure extends Error {
@@ -439,8 +441,6 @@ export class Supervisor {
     let certificates: LoadedCertificates | null;
     let upstreamTls: UpstreamTls;
     const loggingChanged = JSON.stringify(config.logging) !== JSON.stringify(old.logging);
-    // Threads that an earlier change has left without work go on recording what they have in flight.
-    const left = this.#threads.left();
     try {
       if (loggingChanged && config.logging.enabled) await this.#applyLogging(config);
       certificates = await loadCertificates(config.tls);
@@ -469,7 +469,8 @@ export class Supervisor {
     this.#metrics.setBuckets(config.monitoring.histogramBucketsMs);
     this.#options.logger.level = this.#options.levelOverride ?? config.logging.level;
     if (loggingChanged && !config.logging.enabled) {
-      await left;
+      // What was in flight began under a configuration that records it.
+      await this.#threads.stopRecording(Math.min(LAST_RECORDS_MS, old.server.shutdownTimeoutMs));
       await this.#stopLogging(config);
     }
   }
@@ -502,7 +503,8 @@ export class Supervisor {
     await this.#health.stop();
     this.#recovery.stop();
     await this.#certificates.close();
-    await this.#threads.drain(this.#config.server.shutdownTimeoutMs);
+    const { shutdownDelayMs, shutdownTimeoutMs } = this.#config.server;
+    await this.#threads.drain({ delayMs: shutdownDelayMs, timeoutMs: shutdownTimeoutMs });
     await this.#writer?.close();
     this.#overrides.close();
     (await this.#admin)?.close();

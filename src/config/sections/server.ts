@@ -30,9 +30,15 @@ export const serverSchema = table({
     seconds().prefault(30),
     "Longest wait, in seconds, for a target's response header, and longest silence inside a body.",
   ),
+  shutdown_delay: field(
+    seconds(0).prefault(0.2),
+    "Seconds that a shutdown goes on accepting connections while /ready says 503 already and each answer ends its " +
+      "connection, so that load balancers, or the process that takes over the port, get the clients first.",
+  ),
   shutdown_timeout: field(
     seconds(0).prefault(30),
-    "Seconds a shutdown waits for requests in flight; 0 ends them at once.",
+    "Seconds a shutdown waits for requests in flight once nothing is accepted any more; then they are ended, with " +
+      "503 where no answer has begun. 0 ends them at once.",
   ),
 });
 
@@ -43,6 +49,7 @@ export function serverFromFile(file: z.output<typeof serverSchema>): ServerConfi
     keepAliveTimeoutMs: file.keep_alive_timeout,
     headerTimeoutMs: file.header_timeout,
     requestTimeoutMs: file.request_timeout,
+    shutdownDelayMs: file.shutdown_delay,
     shutdownTimeoutMs: file.shutdown_timeout,
   };
 }
@@ -54,6 +61,7 @@ export function serverToFile(server: ServerConfig): z.input<typeof serverSchema>
     keep_alive_timeout: toSeconds(server.keepAliveTimeoutMs),
     header_timeout: toSeconds(server.headerTimeoutMs),
     request_timeout: toSeconds(server.requestTimeoutMs),
+    shutdown_delay: toSeconds(server.shutdownDelayMs),
     shutdown_timeout: toSeconds(server.shutdownTimeoutMs),
   };
 }
