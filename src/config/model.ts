@@ -22,7 +22,9 @@ export interface ServerConfig {
   requestTimeoutMs: number;
   /** A client may take nothing of an answer for this long. */
   sendTimeoutMs: number;
-  /** How long a shutdown waits for requests in flight. */
+  /** How long a shutdown goes on accepting connections. */
+  shutdownDelayMs: number;
+  /** How long a shutdown waits for requests in flight after that. */
   shutdownTimeoutMs: number;
 }
 

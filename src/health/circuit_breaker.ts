@@ -29,7 +29,7 @@ export interface CircuitBreakerOptions {
 }
 
 /** Errors of the way to a target that say nothing of the target. */
-const NOT_THE_TARGETS = new Set(["client_gone", "bad_request", "overloaded"]);
+const NOT_THE_TARGETS = new Set(["client_gone", "bad_request", "overloaded", "shutting_down"]);
 
 export class CircuitBreaker {
   readonly #circuits: CircuitTable;

@@ -33,6 +33,8 @@ export const ERROR_STATUS = {
    * the process has no descriptor left for a connection to the target.
    */
   overloaded: 503,
+  /** A shutdown did not wait for the request any longer (`server.shutdown_timeout`). */
+  shutting_down: 503,
   upstream_timeout: 504,
 } as const;
 

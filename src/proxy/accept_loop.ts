@@ -18,6 +18,10 @@ const FIRST_PAUSE_MS = 10;
 const MAX_PAUSE_MS = 1_000;
 /** Where descriptors are just short, accepting works one moment and fails the next: that is one failure. */
 const CALM_MS = 1_000;
+/** A drain does not wait longer than this for a connection after which it can close. */
+const QUIET_MS = 100;
+/** More than an accept takes that finds a connection waiting. */
+const ACCEPT_TURNS = 16;
 
 export class AcceptLoop<Connection> {
   readonly #source: AcceptSource<Connection>;
@@ -29,6 +33,8 @@ export class AcceptLoop<Connection> {
   #isClosed = false;
   #isFailing = false;
   #recovery: ReturnType<typeof setTimeout> | undefined;
+  #drain: ReturnType<typeof setTimeout> | undefined;
+  #isLastCall = false;
 
   /** @param calmMs after so long without a failure it is over. Default 1 s */
   constructor(source: AcceptSource<Connection>, events: AcceptEvents<Connection>, calmMs = CALM_MS) {
@@ -56,6 +62,7 @@ export class AcceptLoop<Connection> {
         continue;
       }
       pauseMs = 0;
+      if (this.#isLastCall && !this.#isClosed) return await this.#closeAfter(connection);
       if (this.#isFailing && !this.#isClosed) this.#recovery ??= setTimeout(this.#recovered, this.#calmMs);
       this.#events.onConnection(connection);
     }
@@ -75,6 +82,27 @@ export class AcceptLoop<Connection> {
     this.#events.onRecovery();
   };
 
+  /**
+   * Closes as soon as no connection waits behind this one: right after an accept it is the socket itself that
+   * says so, at any other time only what the runtime has last heard of it. What happens on the connections has
+   * to wait, as those are lost that come meanwhile. (Of 500 new ones a second, each close lost 2 at any time,
+   * and one close in 40 a single one in this way.)
+   */
+  async #closeAfter(connection: Connection): Promise<void> {
+    const taken = [connection];
+    for (;;) {
+      const before = taken.length;
+      // Closed, as is wanted here; if it is another failure, that is the end as well.
+      const accepting = this.#source.accept().then((next) => void taken.push(next), () => undefined);
+      for (let turn = 0; turn < ACCEPT_TURNS && taken.length === before; turn++) await undefined;
+      if (taken.length > before) continue;
+      this.close();
+      await accepting;
+      break;
+    }
+    for (const each of taken) this.#events.onConnection(each);
+  }
+
   async #pause(milliseconds: number): Promise<void> {
     const over = Promise.withResolvers<void>();
     const timer = setTimeout(over.resolve, milliseconds);
@@ -82,8 +110,21 @@ export class AcceptLoop<Connection> {
     clearTimeout(timer);
   }
 
+  /**
+   * Goes on for `forMs`, then closes when it finds that no connection waits to be accepted: the system resets
+   * those that do, although others may listen on the same port. Resolves as `ended`.
+   */
+  drain(forMs: number): Promise<void> {
+    this.#drain ??= setTimeout(() => {
+      this.#isLastCall = true;
+      this.#drain = setTimeout(() => this.close(), QUIET_MS);
+    }, forMs);
+    return this.ended;
+  }
+
   /** Accepts no more connections; one that has been accepted already is still given, before `ended`. */
   close(): void {
+    clearTimeout(this.#drain);
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#closed.resolve();

@@ -6,7 +6,7 @@
  */
 import type { DenialKind } from "../http/refusal.ts";
 import { type ConnectionCounts, type OwnConnections, UNCOUNTED } from "./connection_counts.ts";
-import type { ConnectionServer } from "./http_runtime.ts";
+import { type ConnectionServer, SHUTDOWN_TELLS_CLIENTS } from "./http_runtime.ts";
 
 /** What the handler of requests sees of the connection that a request came on. */
 export interface ClientConnection {
@@ -25,6 +25,11 @@ export interface ClientConnection {
   requestEnded(bodyRead?: boolean): void;
   /** The answer under way is one of HTTP/1.1 and says `connection: close`: nothing behind it is a request. */
   noMoreRequests(): void;
+  /**
+   * Asked when an answer is given: whether the connection ends with it, which it has to say. An HTTP/1.1 client
+   * would send its next request otherwise, and lose it.
+   */
+  endsWithAnswer(): boolean;
   /** It has become a WebSocket: what is sent on it is no HTTP any more. `requestEnded` comes when that ends. */
   upgraded(): void;
 }
@@ -47,6 +52,8 @@ export interface ConnectionTableOptions {
   /** A connection was refused or given up. */
   denied: (kind: DenialKind) => void;
   log: (level: "info" | "warn" | "error", message: string, fields?: Record<string, unknown>) => void;
+  /** Default: as this runtime does. */
+  shutdownTellsClients?: boolean;
   /** Default: `performance.now`. */
   nowMs?: () => number;
 }
@@ -55,17 +62,20 @@ export interface ConnectionTableOptions {
 const GRAIN_MS = 50;
 /** After an answer that came before the end of the request's body. */
 const LINGER_MS = 2_000;
-/** A drain leaves idle connections this long: an answer may be on its way, or a request. */
-const DRAIN_IDLE_MS = 500;
+/** Where it is not known when the last answer is written, it has this long. */
+const WRITE_OUT_MS = 500;
 /** Refused connections are told of once in this time. */
 const QUIET_MS = 60_000;
 
 export class ConnectionTable {
   limits: ConnectionLimits;
+  readonly shutdownTellsClients: boolean;
   readonly #options: ConnectionTableOptions;
   readonly #nowMs: () => number;
   /** Connections by the tick in which to look at them; each is in exactly one. */
   readonly #due = new Map<number, Set<TrackedConnection>>();
+  /** Listeners whose connections are to end, with how long each may be idle until then. */
+  readonly #draining = new WeakMap<object, number>();
   #clockMs: number;
   #sweptTick: number;
   #refused = 0;
@@ -74,6 +84,7 @@ export class ConnectionTable {
   constructor(options: ConnectionTableOptions) {
     this.#options = options;
     this.limits = options.limits;
+    this.shutdownTellsClients = options.shutdownTellsClients ?? SHUTDOWN_TELLS_CLIENTS;
     this.#nowMs = options.nowMs ?? (() => performance.now());
     this.#clockMs = this.#nowMs();
     this.#sweptTick = Math.floor(this.#clockMs / GRAIN_MS);
@@ -110,6 +121,8 @@ export class ConnectionTable {
     this.#clockMs = this.#nowMs();
     const connection = new TrackedConnection(this, origin, slot, close);
     this.schedule(connection, this.#clockMs + this.limits.headerTimeoutMs);
+    const idleMs = this.#draining.get(origin.listener);
+    if (idleMs !== undefined) connection.drain(idleMs);
     return connection;
   }
 
@@ -159,12 +172,17 @@ export class ConnectionTable {
     }
   }
 
-  /** Connections of a listener close as soon as nothing is in flight on them; resolves when all are gone. */
-  async drain(listener: object): Promise<void> {
+  /**
+   * Connections of a listener, also those still to come, close as soon as nothing is in flight on them.
+   * Resolves when those that are open now are gone.
+   * @param idleMs for how long an idle connection may have one more request; another call may shorten it
+   */
+  async drain(listener: object, idleMs: number): Promise<void> {
+    this.#draining.set(listener, idleMs);
     const ends: Promise<void>[] = [];
     for (const due of [...this.#due.values()]) {
       for (const connection of [...due]) {
-        if (connection.origin.listener === listener) ends.push(connection.drain());
+        if (connection.origin.listener === listener) ends.push(connection.drain(idleMs));
       }
     }
     await Promise.all(ends);
@@ -207,11 +225,14 @@ export class TrackedConnection implements ClientConnection {
   #idleSinceMs = 0;
   #lingers = false;
   #isOver = false;
-  #draining = false;
+  /** Null: it is to go on. */
+  #drainIdleMs: number | null = null;
+  /** The client knows that the connection ends with the answer that it has, or gets. */
+  #isLast = false;
   #server: ConnectionServer | null = null;
   #close: () => void;
   #release: (() => void) | null = null;
-  #onGone: (() => void) | null = null;
+  #gone: PromiseWithResolvers<void> | null = null;
 
   constructor(
     readonly table: ConnectionTable,
@@ -227,7 +248,7 @@ export class TrackedConnection implements ClientConnection {
 
   /** Whether the handshake has taken too long: the connection is of no use any more. */
   get givenUp(): boolean {
-    return this.#state === "closing";
+    return this.#state === "closing" || this.#state === "gone";
   }
 
   /**
@@ -240,7 +261,8 @@ export class TrackedConnection implements ClientConnection {
     this.#release = release;
     this.#close = abort;
     this.#state = "header";
-    this.table.schedule(this, this.table.clockMs + this.table.limits.headerTimeoutMs);
+    const { headerTimeoutMs } = this.table.limits;
+    this.table.schedule(this, this.table.clockMs + Math.min(this.#drainIdleMs ?? Infinity, headerTimeoutMs));
   }
 
   noMoreRequests(): void {
@@ -259,13 +281,23 @@ export class TrackedConnection implements ClientConnection {
 
   requestBegan(): void {
     this.#inFlight++;
-    if (this.#draining) this.#shutDown();
+  }
+
+  endsWithAnswer(): boolean {
+    if (this.#drainIdleMs === null) return false;
+    this.#isLast = true;
+    if (this.table.shutdownTellsClients) {
+      this.#shutDown();
+      return false;
+    }
+    this.#endSoon();
+    return true;
   }
 
   requestEnded(bodyRead = true): void {
     this.#inFlight--;
     this.#idleSinceMs = this.table.clockMs;
-    if (this.#state === "header") {
+    if (this.#state === "header" || (this.#state === "idle" && this.#drainIdleMs !== null)) {
       this.#state = "idle";
       this.table.schedule(this, this.#deadlineMs());
     }
@@ -273,13 +305,14 @@ export class TrackedConnection implements ClientConnection {
       this.#lingers = true;
       this.table.schedule(this, this.#deadlineMs());
     }
-    if (this.#state === "gone" && this.#inFlight === 0) this.#forget();
+    if (this.#isLast) this.#endSoon();
+    if (this.#state === "gone" && this.#inFlight === 0) this.#leaveTable();
   }
 
   #deadlineMs(): number {
     if (this.#lingers) return this.#idleSinceMs + LINGER_MS;
-    if (this.#draining) return this.#idleSinceMs + DRAIN_IDLE_MS;
-    return this.#idleSinceMs + this.table.limits.keepAliveTimeoutMs;
+    const { keepAliveTimeoutMs } = this.table.limits;
+    return this.#idleSinceMs + Math.min(this.#drainIdleMs ?? Infinity, keepAliveTimeoutMs);
   }
 
   /** Its time may be up. */
@@ -287,6 +320,11 @@ export class TrackedConnection implements ClientConnection {
     const { table } = this;
     switch (this.#state) {
       case "handshake":
+        if (this.#drainIdleMs !== null) {
+          this.#close();
+          this.gone();
+          break;
+        }
         // The runtime holds a socket in its handshake until the client closes it, whatever is done here: it
         // stays counted, and is closed when the handshake ends.
         this.#state = "closing";
@@ -296,43 +334,56 @@ export class TrackedConnection implements ClientConnection {
       case "header":
         if (this.#inFlight > 0) table.schedule(this, nowMs + table.limits.keepAliveTimeoutMs);
         else {
-          if (!this.#draining) table.slowClient();
+          if (this.#drainIdleMs === null) table.slowClient();
           this.#abort();
         }
         break;
       case "idle":
-        if (this.#inFlight > 0) table.schedule(this, nowMs + table.limits.keepAliveTimeoutMs);
+        if (this.#isLast && this.#inFlight === 0 && !this.#lingers) this.#shutDown();
+        else if (this.#inFlight > 0) table.schedule(this, nowMs + table.limits.keepAliveTimeoutMs);
         else if (nowMs < this.#deadlineMs()) table.schedule(this, this.#deadlineMs());
         else this.#abort();
         break;
       case "closing":
-      case "gone":
         table.schedule(this, Infinity);
+        break;
+      case "gone":
+        if (this.#inFlight === 0) this.#forget();
+        else table.schedule(this, Infinity);
         break;
     }
   }
 
   /** Closes it when nothing is in flight any more; resolves when it is gone. */
-  drain(): Promise<void> {
-    const gone = new Promise<void>((resolve) => this.#onGone = resolve);
-    this.#draining = true;
-    if (this.#server === null) {
+  drain(idleMs: number): Promise<void> {
+    this.#gone ??= Promise.withResolvers();
+    this.#drainIdleMs = idleMs;
+    // Else it is looked at when the request ends.
+    const isQuiet = this.#inFlight === 0;
+    if (isQuiet && this.#state === "idle") {
+      this.table.schedule(this, this.#deadlineMs());
+    } else if (isQuiet && (this.#state === "header" || this.#state === "handshake")) {
+      this.table.schedule(this, this.table.clockMs + idleMs);
+    } else if (this.#server === null) {
       this.#close();
       this.gone();
-    } else if (this.#inFlight > 0) {
-      this.#shutDown();
-    } else if (this.#state === "idle") {
-      this.table.schedule(this, this.#deadlineMs());
-    } else if (this.#state === "header") {
-      this.table.schedule(this, this.table.clockMs + DRAIN_IDLE_MS);
     }
-    return gone;
+    return this.#gone.promise;
   }
 
-  /** What is in flight is answered with `connection: close`. */
+  /** In the next sweep: by then the runtime has the answer. */
+  #endSoon(): void {
+    if (this.#state === "idle" && this.#inFlight === 0 && !this.#lingers) this.table.schedule(this, 0);
+  }
+
+  /**
+   * Ends the connection when the last answer is written. Where clients are not told by it, it comes after the
+   * answer: with a request in flight it would cut the body, and call itself finished too early.
+   */
   #shutDown(): void {
-    if (this.#state === "closing" || this.#state === "gone" || this.#server === null) return;
+    if (this.#server === null || this.#state === "closing" || this.#state === "gone") return;
     this.#state = "closing";
+    this.table.schedule(this, Infinity);
     // How the connection ends is told by `finished`.
     this.#server.shutdown().catch(() => {});
   }
@@ -352,12 +403,17 @@ export class TrackedConnection implements ClientConnection {
   gone(): void {
     if (this.#state === "gone") return;
     this.#state = "gone";
-    if (this.#inFlight === 0) this.#forget();
+    if (this.#inFlight === 0) this.#leaveTable();
+  }
+
+  #leaveTable(): void {
+    const { table } = this;
+    if (this.#isLast && table.shutdownTellsClients) table.schedule(this, table.clockMs + WRITE_OUT_MS);
+    else this.#forget();
   }
 
   #forget(): void {
     this.table.forget(this);
-    this.#onGone?.();
-    this.#onGone = null;
+    this.#gone?.resolve();
   }
 }

@@ -82,6 +82,8 @@ export class Exchange implements RequestMessage, BodyObserver {
   finished = false;
   /** Whether the client's connection ends with the answer: the runtime does not close it for `connection: close`. */
   closes = false;
+  /** The upstream's body has come to its end before the answer began: a plugin looks at its header first. */
+  earlyEnd: { error: UpstreamError | null } | null = null;
   /** Whether the upstream's body is thrown away because something else is sent in its place. */
   bodyDropped = false;
   /** Whether the client's leaving is already listened for. */

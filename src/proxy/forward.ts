@@ -371,6 +371,7 @@ function shownCandidate({ target, state, circuit, active, weight, unusable }: Ca
 export async function dropBody(exchange: Exchange, response: UpstreamResponse): Promise<void> {
   const { body } = response;
   response.body = null;
+  exchange.earlyEnd = null;
   if (!(body instanceof ReadableStream)) return;
   exchange.bodyDropped = true;
   try {

@@ -6,6 +6,7 @@
  * A step either lets the exchange pass or ends it with a refusal or an answer, which the proxy sends itself.
  * Whatever happens, `#finish` runs exactly once for each request.
  */
+import type { TargetConfig } from "../config/model.ts";
 import type { ExplainQuestion, Explanation } from "../http/explanation.ts";
 import { framingProblem } from "../http/framing.ts";
 import type { LocalAnswer } from "../http/message.ts";
@@ -18,15 +19,16 @@ import { UpstreamError, type UpstreamResponse } from "../upstream/transport.ts";
 import type { ClientConnection } from "./connections.ts";
 import type { UpstreamSocket } from "../websocket/mod.ts";
 import { keepUncompressed, localResponse, refusalResponse, upstreamResponse } from "./answers.ts";
+import type { DomainTable } from "./domains.ts";
 import { Exchange } from "./exchange.ts";
 import { explain } from "./explain.ts";
 import { type Forwarded, Forwarder } from "./forward.ts";
+import { isDenoFrom } from "./http_runtime.ts";
 import { clientRequestId, readFields } from "./headers.ts";
 import { Authorities, receive } from "./receive.ts";
 import { addExplanation, ExplainToken, explanationOf } from "./live_explain.ts";
 import { recordOf } from "./record.ts";
 import { changeResponse, changesResponse } from "./response.ts";
-import { isDenoFrom } from "./http_runtime.ts";
 import { RequestIds } from "./request_id.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { type Ending, isRefusal, runSteps } from "./steps.ts";
@@ -64,7 +66,7 @@ const COMPRESSES = !isDenoFrom(2, 9);
 export class ProxyHandler {
   /** What new requests use. Those in flight keep the one they began with. */
   snapshot: Snapshot;
-  /** Null when the traffic log is off. */
+  /** Null when the traffic log is off, and nothing is in flight that began when it was on. */
   records: RecordBuffer | null;
   readonly #worker: number;
   readonly #metrics: RequestMetrics;
@@ -210,6 +212,31 @@ export class ProxyHandler {
     return response;
   }
 
+  /** Whether anything is in flight that is still to be recorded though what comes now is not; streams may last. */
+  hasUnrecorded(): boolean {
+    for (const { snapshot, status } of this.#inFlight) {
+      if (snapshot.config.logging.enabled && status !== 101) return true;
+    }
+    return false;
+  }
+
+  /** Ends what is in flight: with 503 where no answer has begun, else by cutting it. All of it is recorded. */
+  endRequests(): void {
+    for (const exchange of [...this.#inFlight]) {
+      const message = "Service unavailable: the proxy is shutting down";
+      exchange.abort.abort(new UpstreamError("shutting_down", message, true));
+    }
+  }
+
+  /** Closes WebSockets whose domain or target these do not have any more, and says so before. */
+  closeUnrouted(domains: DomainTable, targets: readonly TargetConfig[]): void {
+    const closing = this.#upgrades.unrouted(domains, targets);
+    for (const { host, target, why, count } of closing.list) {
+      this.#log("warn", `a reload closes ${count} WebSocket(s): ${why}`, { host, target });
+    }
+    closing.close();
+  }
+
   /** Closes all WebSockets, with the code for a server that goes away; resolves when they have ended. */
   closeWebSockets(): Promise<void> {
     return this.#upgrades.closeAll();
@@ -219,7 +246,9 @@ export class ProxyHandler {
     exchange.status = upstream.status;
     const { body } = upstream;
     const response = upstreamResponse(upstream);
-    if (body === null) {
+    if (exchange.earlyEnd !== null) {
+      this.#onBodyEnd(exchange, exchange.earlyEnd.error);
+    } else if (body === null) {
       this.#finish(exchange);
     } else if (body instanceof Uint8Array) {
       exchange.responseSize = body.length;
@@ -263,6 +292,7 @@ export class ProxyHandler {
   /** A client that may ask why gets the answer with the response. */
   #told(exchange: Exchange, response: Response): Response {
     if (COMPRESSES) keepUncompressed(exchange.request, response);
+    if (exchange.connection?.endsWithAnswer()) response.headers.set("connection", "close");
     if (exchange.trace !== null) {
       addExplanation(exchange, response);
       this.#log("info", "explained a request", explanationOf(exchange));
@@ -273,6 +303,10 @@ export class ProxyHandler {
   readonly #onBodyEnd = (exchange: Exchange, error: UpstreamError | null): void => {
     // The client gets another answer in its place.
     if (exchange.bodyDropped) return;
+    if (exchange.status === 0) {
+      exchange.earlyEnd = { error };
+      return;
+    }
     if (error !== null) {
       const { bodyRefusal } = exchange;
       const failure = this.#forwarder.bodyFailed(exchange, error);
@@ -296,7 +330,7 @@ export class ProxyHandler {
       this.#metrics.bodyStreamed(isLimited, exchange.requestChunks, exchange.requestSize);
     }
     this.#metrics.requestFinished(exchange.domain ?? "", exchange.method, exchange.status, durationMs);
-    if (this.records !== null) {
+    if (this.records !== null && exchange.snapshot.config.logging.enabled) {
       const timestamp = this.#timestamps.of(exchange.timestampMs);
       this.records.add(encodeRecord(recordOf(exchange, durationMs, this.#worker), timestamp));
     }

@@ -10,8 +10,8 @@ export interface ConnectionServer {
   /** Settles when the connection is closed; rejects where that was no orderly end. */
   readonly finished: Promise<void>;
   /**
-   * Lets requests in flight end, their answers saying `connection: close`, then closes. From the call on the
-   * connection cannot be aborted any more.
+   * Writes what it has of answers, then closes; from the call on the connection cannot be aborted any more. What
+   * becomes of requests in flight: see `SHUTDOWN_TELLS_CLIENTS`.
    */
   shutdown(): Promise<void>;
 }
@@ -28,6 +28,14 @@ export type ServeConnection = (
   onError: (fault: unknown) => Response,
   onListen: () => void,
 ) => ConnectionServer;
+
+/**
+ * Up to Deno 2.8, answers that begin after a `shutdown` say `connection: close`, and bodies of requests go on being
+ * read; but it calls itself finished before the answer is written, and after an answer that says so by itself it
+ * cuts that, or panics (seen in 2.6.8). From 2.9 on it says nothing and cuts bodies of requests: it has to come
+ * after the answer.
+ */
+export const SHUTDOWN_TELLS_CLIENTS = !isDenoFrom(2, 9);
 
 function internals(): Record<PropertyKey, unknown> {
   const deno = Deno as unknown as Record<PropertyKey, unknown>;

@@ -65,7 +65,8 @@ export class Listener {
       ? Deno.listen({ ...this.address, reusePort: true })
       : this.#listenTls(this.#keys);
     this.address.port = socket.addr.port;
-    this.#loop?.close();
+    // Until then the old socket's connections see what it had.
+    this.#loop?.drain(0);
     const { log, acceptFailed } = this.#options;
     const reason = (fault: unknown) => fault instanceof Error ? fault.message : String(fault);
     this.#loop = new AcceptLoop<Deno.TcpConn | Deno.TlsConn>(socket, {
@@ -189,6 +190,7 @@ export class Listener {
         agreedHttp2: false,
         requestEnded: nothing,
         noMoreRequests: nothing,
+        endsWithAnswer: () => false,
         upgraded: nothing,
       });
     };
@@ -199,14 +201,21 @@ export class Listener {
     return Deno.serve({ ...options, ...this.#keys.default }, handle);
   }
 
-  /** Accepts no more connections; resolves when every request in flight has been answered. */
-  async drain(): Promise<void> {
+  /**
+   * Each connection ends with its next answer, or when it stays idle for `idleMs`. New ones are accepted for `forMs` more,
+   * and as long as any wait; resolves when none are any more.
+   */
+  async retire(forMs: number, idleMs: number): Promise<void> {
     const loop = this.#loop;
+    this.#options.connections.drain(this, idleMs);
+    await loop?.drain(forMs);
     this.#loop = null;
-    loop?.close();
-    // A connection that had been accepted by then is one of those to drain.
-    await loop?.ended;
-    await Promise.all([this.#options.connections.drain(this), this.#server?.shutdown()]);
+  }
+
+  /** Retires the listener; resolves when every request in flight has been answered. */
+  async drain(idleMs: number): Promise<void> {
+    await this.retire(0, idleMs);
+    await Promise.all([this.#options.connections.drain(this, idleMs), this.#server?.shutdown()]);
   }
 }
 

@@ -18,7 +18,10 @@ type Shutdown = () => Promise<void>;
 export class AppServer {
   readonly #shutdown: Shutdown;
 
-  /** @throws Deno.errors.AddrInUse and the like if the address cannot be bound */
+  /**
+   * The port is shared, so that another process may take it over before this one has ended.
+   * @throws Deno.errors.AddrInUse and the like if the address cannot be bound
+   */
   constructor(
     readonly address: SocketAddress,
     app: App,
@@ -58,7 +61,7 @@ function acceptAndServe(
     // It rejects where the client did not end the connection in order: that is how clients are.
     server.finished.then(gone, gone);
   };
-  const loop = new AcceptLoop(Deno.listen({ hostname, port }), {
+  const loop = new AcceptLoop(Deno.listen({ hostname, port, reusePort: true }), {
     onConnection: serveOn,
     onFailure: (fault, first) => {
       const reason = fault instanceof Error ? fault.message : String(fault);
@@ -75,7 +78,7 @@ function acceptAndServe(
 
 function serveByRuntime({ hostname, port }: SocketAddress, app: App): Shutdown {
   const server = Deno.serve(
-    { hostname, port, onListen: () => {} },
+    { hostname, port, reusePort: true, onListen: () => {} },
     (request, info) => app.fetch(request, { info }),
   );
   return () => server.shutdown();

@@ -1,6 +1,6 @@
 /** Every message between threads. They carry what is rare; what each request touches is in shared memory. */
 import type { TrafficAnswer, TrafficQuestion } from "../admin/source.ts";
-import type { LoggingConfig, LogLevel } from "../config/model.ts";
+import type { DomainsConfig, LoggingConfig, LogLevel, TargetConfig } from "../config/model.ts";
 import type { ExplainQuestion, Explanation } from "../http/explanation.ts";
 import type { SeriesAnnouncement } from "../metrics/mod.ts";
 import type { SnapshotSpec } from "../proxy/snapshot.ts";
@@ -36,8 +36,17 @@ export type ToProxy =
   | { type: "explain"; id: number; question: ExplainQuestion }
   /** Use these certificates for new connections: files have changed, the configuration has not. */
   | { type: "renew_certificates"; keys: CertificateKeys }
-  /** Close the listener, finish what is in flight, answer `drained`. */
-  | { type: "drain" };
+  /** All threads have this configuration now: close the WebSockets that have no place in it. */
+  | { type: "close_unrouted"; domains: DomainsConfig; targets: TargetConfig[] }
+  /** Finish what is in flight, for at most so long, then record no more and answer `recording_stopped`. */
+  | { type: "stop_recording"; withinMs: number }
+  /** Close the listeners, let what is in flight go on for as long as it likes, then say `left`. */
+  | { type: "leave" }
+  /**
+   * Accept connections for `delayMs` more, then close the listeners and the WebSockets, end after `timeoutMs`
+   * what is still in flight, answer `drained`.
+   */
+  | { type: "drain"; delayMs: number; timeoutMs: number };
 
 /** One proxy thread's line to the writer: batches go through the port, the account says what became of them. */
 export interface WriterConnection {
@@ -53,6 +62,8 @@ export type FromProxy =
   | { type: "prepared"; generation: number }
   | { type: "refused"; generation: number; reason: "bind" | "internal"; message: string }
   | { type: "committed"; generation: number }
+  | { type: "recording_stopped" }
+  | { type: "left" }
   | { type: "drained" }
   | Explained
   | SharedFromThread;

@@ -4,7 +4,7 @@
  */
 import { TargetTable } from "../balancing/target_table.ts";
 import { isDeepStrictEqual } from "node:util";
-import type { Config, SocketAddress } from "../config/model.ts";
+import type { Config, DomainsConfig, SocketAddress, TargetConfig } from "../config/model.ts";
 import { circuitLine } from "../health/circuit_breaker.ts";
 import type { ExplainQuestion, Explanation } from "../http/explanation.ts";
 import {
@@ -17,6 +17,7 @@ import {
 } from "../metrics/mod.ts";
 import { ConnectionCounts } from "../proxy/connection_counts.ts";
 import { type ConnectionLimits, ConnectionTable } from "../proxy/connections.ts";
+import { DomainTable } from "../proxy/domains.ts";
 import { ProxyHandler } from "../proxy/handler.ts";
 import { Listener } from "../proxy/listener.ts";
 import { RemoteKeySets } from "../security/remote_keys.ts";
@@ -32,6 +33,11 @@ import { threadScope } from "./thread_scope.ts";
 
 /** How often the thread looks after exchanges in flight and shows that it lives. */
 const TICK_MS = 50;
+
+/** A shutdown leaves idle connections this long: an answer may be on its way, or a request. */
+const SHUTDOWN_IDLE_MS = 500;
+/** A reload is in no hurry: clients that keep their connection busy get an answer that tells them of its end. */
+const RELOAD_IDLE_MS = 5_000;
 
 type Start = Extract<ToProxy, { type: "start" }>;
 
@@ -65,6 +71,12 @@ class ProxyThread {
   /** Null until the control thread names a writer. */
   #records: RecordBuffer | null = null;
   #lastFlushMs = 0;
+  #isLeaving = false;
+  /** What is in flight has no more time. */
+  #isEnding = false;
+  #finished: Promise<void> | null = null;
+  /** Told when nothing is in flight any more that is to be recorded, at the latest at that time. */
+  #recordingEnd: { atMs: number; resolve: () => void } | null = null;
 
   private constructor(
     start: Start,
@@ -163,9 +175,13 @@ class ProxyThread {
   }
 
   /** Drains those of `listeners` that are not among `kept`. */
-  async #drainOthers(listeners: Listeners, kept: Listeners | null): Promise<void> {
+  async #drainOthers(
+    listeners: Listeners,
+    kept: Listeners | null,
+    idleMs = RELOAD_IDLE_MS,
+  ): Promise<void> {
     const ending = ROLES.filter((role) => listeners[role] !== kept?.[role]);
-    await Promise.all(ending.map((role) => listeners[role]?.drain()));
+    await Promise.all(ending.map((role) => listeners[role]?.drain(idleMs)));
   }
 
   renewCertificates(keys: CertificateKeys): void {
@@ -192,10 +208,17 @@ class ProxyThread {
   }
 
   #tick(): void {
-    this.#heartbeats.tick(this.#thread);
+    // The place may be another thread's by now.
+    if (!this.#isLeaving) this.#heartbeats.tick(this.#thread);
     this.#connections.sweep();
     this.#handler.sweep();
     const now = performance.now();
+    if (this.#isEnding) {
+      this.#handler.endRequests();
+      this.#records?.flush();
+    }
+    const end = this.#recordingEnd;
+    if (end !== null && (now >= end.atMs || !this.#handler.hasUnrecorded())) end.resolve();
     if (now - this.#lastFlushMs >= this.#handler.snapshot.config.logging.flushIntervalMs - TICK_MS / 2) {
       this.#lastFlushMs = now;
       this.#records?.flush();
@@ -235,9 +258,8 @@ class ProxyThread {
     this.#prepared = null;
     const old = this.#handler.snapshot;
     this.#handler.snapshot = snapshot;
-    // Under the old settings, whose sinks a log that is switched off is about to close.
-    this.#records?.flush();
-    this.#handler.records = snapshot.config.logging.enabled ? this.#records : null;
+    // What is in flight is recorded also where the log is switched off, until `stopRecording`.
+    if (snapshot.config.logging.enabled) this.#handler.records = this.#records;
     this.#records?.reconfigure(queueOptions(snapshot.config));
     this.#cells.setBuckets(bucketBounds(snapshot.config.monitoring.histogramBucketsMs));
     this.#end(old);
@@ -265,12 +287,49 @@ class ProxyThread {
     await snapshot.retire();
   }
 
-  /** Resolves when nothing is in flight any more and every record is on its way to the writer. */
-  async drain(): Promise<void> {
-    const webSockets = this.#handler.closeWebSockets();
+  closeUnrouted(domains: DomainsConfig, targets: TargetConfig[]): void {
+    this.#handler.closeUnrouted(new DomainTable(domains), targets);
+  }
+
+  /** The traffic log is off: resolves when the last records of before are on their way to the writer. */
+  async stopRecording(withinMs: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#recordingEnd = { atMs: performance.now() + withinMs, resolve };
+    await promise;
+    this.#recordingEnd = null;
+    this.#records?.flush();
+    this.#handler.records = null;
+  }
+
+  /** Takes nothing new; resolves when what is in flight has ended, WebSockets and streams too. */
+  async leave(): Promise<void> {
+    this.#isLeaving = true;
     await this.#drainOthers(this.#listeners, null);
+    await this.#handler.idle();
+    await this.#finish();
+  }
+
+  /**
+   * Resolves when nothing is in flight any more and every record is on its way to the writer.
+   * @param timeoutMs after closing the listeners: then what is in flight is ended
+   */
+  async drain(delayMs: number, timeoutMs: number): Promise<void> {
+    await Promise.all(ROLES.map((role) => this.#listeners[role]?.retire(delayMs, SHUTDOWN_IDLE_MS)));
+    const timer = setTimeout(() => this.#isEnding = true, timeoutMs);
+    // Not before, so that none that begins anew comes here again.
+    const webSockets = this.#handler.closeWebSockets();
+    await this.#drainOthers(this.#listeners, null, SHUTDOWN_IDLE_MS);
     await webSockets;
     await this.#handler.idle();
+    clearTimeout(timer);
+    await this.#finish();
+  }
+
+  #finish(): Promise<void> {
+    return this.#finished ??= this.#release();
+  }
+
+  async #release(): Promise<void> {
     clearInterval(this.#ticker);
     this.#records?.flush();
     const { snapshot } = this.#handler;
@@ -355,8 +414,19 @@ scope.onmessage = async (event) => {
       }
       break;
     }
+    case "close_unrouted":
+      thread.closeUnrouted(message.domains, message.targets);
+      break;
+    case "stop_recording":
+      await thread.stopRecording(message.withinMs);
+      post({ type: "recording_stopped" });
+      break;
+    case "leave":
+      await thread.leave();
+      post({ type: "left" });
+      break;
     case "drain":
-      await thread.drain();
+      await thread.drain(message.delayMs, message.timeoutMs);
       post({ type: "drained" });
       break;
   }

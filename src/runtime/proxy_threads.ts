@@ -16,6 +16,10 @@ import { allocateProxyBlocks, Heartbeats, type ProcessBlocks, type ProxyBlocks }
 import { Thread } from "./thread.ts";
 import { threadModule } from "../thread_module.ts";
 
+/** A thread that ends what it has in flight has this long to record that and say so. */
+const ENDING_MS = 2_000;
+/** Threads that are not wanted any more and have something in flight still; of more the oldest are ended. */
+const MAX_LEAVING = 16;
 /** A thread has this long to prepare or to commit a generation. */
 const REPLY_TIMEOUT_MS = 10_000;
 /** Starting loads its code; on a machine that has no time for it that has taken more than ten seconds. */
@@ -69,6 +73,8 @@ class ProxyThreadHandle {
   account: QueueAccount | null = null;
   /** In the metric registry; a thread that replaces another has one of its own. */
   readonly id: number;
+  /** Resolves when it has nothing left to do, or is no more. */
+  readonly left = Promise.withResolvers<void>();
   readonly #thread: Thread<ToProxy, FromProxy>;
   #lastQuestion = 0;
   readonly #questions = new Map<
@@ -89,9 +95,11 @@ class ProxyThreadHandle {
       onMessage: (message: FromProxy) => {
         if (message.type === "series" || message.type === "log") options.onShared(this, message);
         else if (message.type === "explained" || message.type === "not_explained") this.#explained(message);
+        else if (message.type === "left") this.left.resolve();
         else this.#settle(message);
       },
       onDeath: (reason) => {
+        this.left.resolve();
         this.#waiting?.reject(new ThreadFailure("internal", `proxy thread ${index} died: ${reason}`));
         this.#waiting = null;
         for (const question of this.#questions.values()) question.reject(this.#unanswered(`died: ${reason}`));
@@ -160,6 +168,7 @@ class ProxyThreadHandle {
   /** Ends the thread at once; who waits for its answer is told. */
   end(): void {
     this.#thread.end();
+    this.left.resolve();
     this.#waiting?.reject(new ThreadFailure("internal", `proxy thread ${this.index} was ended`));
     this.#waiting = null;
   }
@@ -170,10 +179,10 @@ export class ProxyThreads {
   readonly #table: TargetTable;
   readonly #heartbeats: Heartbeats;
   readonly #threads = new Map<number, ProxyThreadHandle>();
-  /** Threads that are not wanted any more and finish what they have in flight; each with its end. */
-  readonly #leaving = new Map<ProxyThreadHandle, Promise<void>>();
+  /** Threads that are not wanted any more and finish what they have in flight, the first to leave first. */
+  readonly #leaving = new Set<ProxyThreadHandle>();
   readonly #restartDelaysMs = new Map<number, number>();
-  readonly #restarts = new Set<ReturnType<typeof setTimeout>>();
+  readonly #restarts = new Map<number, ReturnType<typeof setTimeout>>();
   readonly #beats = new Map<ProxyThreadHandle, { count: number; sinceMs: number; reported: boolean }>();
   readonly #connections: ConnectionCounts;
   readonly #gauge: QueueGauge;
@@ -281,6 +290,10 @@ export class ProxyThreads {
       handles.map((handle) => handle.ask({ type: "commit", generation }, REPLY_TIMEOUT_MS)),
     );
     await this.#resize(spec.config.server.workers);
+    const { domains, targets: { targets } } = spec.config;
+    for (const handle of [...this.#threads.values(), ...this.#leaving]) {
+      handle.post({ type: "close_unrouted", domains, targets });
+    }
   }
 
   async #resize(wanted: number): Promise<void> {
@@ -288,18 +301,42 @@ export class ProxyThreads {
     const missing = Array.from({ length: wanted }, (_, index) => index).filter((index) =>
       !this.#threads.has(index)
     );
-    await Promise.all(missing.map((index) => this.#startThread(index)));
+    await Promise.all(missing.map((index) => this.#startAgain(index)));
     const surplus = [...this.#threads.values()].filter((handle) => handle.index >= wanted);
     for (const handle of surplus) {
       this.#threads.delete(handle.index);
-      const left = this.#drainThread(handle, this.#spec!.config.server.shutdownTimeoutMs);
-      this.#leaving.set(handle, left.finally(() => this.#leaving.delete(handle)));
+      this.#leave(handle);
+    }
+    const { shutdownTimeoutMs } = this.#spec!.config.server;
+    for (const handle of [...this.#leaving].slice(0, Math.max(0, this.#leaving.size - MAX_LEAVING))) {
+      this.#options.log("warn", "a proxy thread that is not wanted any more is ended with its WebSockets", {
+        thread: handle.index,
+        within_ms: shutdownTimeoutMs,
+      });
+      this.#drainThread(handle, { delayMs: 0, timeoutMs: shutdownTimeoutMs });
     }
   }
 
-  /** Resolves when those threads have ended, and sent all their records, that are not wanted any more now. */
-  async left(): Promise<void> {
-    await Promise.all(this.#leaving.values());
+  /** What a thread has in flight, WebSockets and streams too, goes on although it is not wanted any more. */
+  async #leave(handle: ProxyThreadHandle): Promise<void> {
+    this.#leaving.add(handle);
+    handle.post({ type: "leave" });
+    await handle.left.promise;
+    handle.end();
+    if (this.#leaving.delete(handle)) this.#takeBack(handle);
+  }
+
+  /**
+   * The traffic log is off: resolves when every thread, leaving ones too, has sent what it records of before.
+   * @param withinMs what is in flight for longer than that is not recorded
+   */
+  async stopRecording(withinMs: number): Promise<void> {
+    const message = { type: "stop_recording", withinMs } as const;
+    await Promise.allSettled(
+      [...this.#threads.values(), ...this.#leaving].map((handle) =>
+        Promise.race([handle.ask(message, withinMs + REPLY_TIMEOUT_MS), handle.left.promise])
+      ),
+    );
   }
 
   /** Gives every thread certificates that have been renewed. */
@@ -310,7 +347,7 @@ export class ProxyThreads {
 
   /** Connects every thread to a new writer, the former one having died, or there having been none. */
   reconnectWriter(): void {
-    for (const handle of [...this.#threads.values(), ...this.#leaving.keys()]) {
+    for (const handle of [...this.#threads.values(), ...this.#leaving]) {
       const connection = this.#options.connectWriter();
       if (connection === null) continue;
       handle.connected(connection);
@@ -330,19 +367,27 @@ export class ProxyThreads {
     throw new ThreadFailure("internal", "no proxy thread is running");
   }
 
-  /** Lets every thread finish what is in flight, leaving ones too; those that are not done in time are ended. */
-  async drain(timeoutMs: number): Promise<void> {
+  /**
+   * Accepts connections for `delayMs` more, then lets every thread finish what is in flight, leaving ones too;
+   * what is not done within `timeoutMs` is ended.
+   */
+  async drain(time: { delayMs: number; timeoutMs: number }): Promise<void> {
     clearInterval(this.#supervision);
-    for (const timer of this.#restarts) clearTimeout(timer);
+    for (const timer of this.#restarts.values()) clearTimeout(timer);
     this.#wanted = 0;
     const handles = [...this.#threads.values()];
     this.#threads.clear();
-    await Promise.all([this.left(), ...handles.map((handle) => this.#drainThread(handle, timeoutMs))]);
+    await Promise.all([...handles, ...this.#leaving].map((handle) => this.#drainThread(handle, time)));
   }
 
-  async #drainThread(handle: ProxyThreadHandle, timeoutMs: number): Promise<void> {
+  async #drainThread(
+    handle: ProxyThreadHandle,
+    { delayMs, timeoutMs }: { delayMs: number; timeoutMs: number },
+  ): Promise<void> {
+    const isLeaving = this.#leaving.delete(handle);
     try {
-      await handle.ask({ type: "drain" }, timeoutMs);
+      const drained = handle.ask({ type: "drain", delayMs, timeoutMs }, delayMs + timeoutMs + ENDING_MS);
+      await (isLeaving ? Promise.race([drained, handle.left.promise]) : drained);
     } catch (fault) {
       this.#options.log("warn", "a proxy thread was ended with requests in flight", {
         thread: handle.index,
@@ -356,9 +401,9 @@ export class ProxyThreads {
   /** Ends all threads at once. */
   end(): void {
     clearInterval(this.#supervision);
-    for (const timer of this.#restarts) clearTimeout(timer);
+    for (const timer of this.#restarts.values()) clearTimeout(timer);
     this.#wanted = 0;
-    for (const handle of [...this.#threads.values(), ...this.#leaving.keys()]) handle.end();
+    for (const handle of [...this.#threads.values(), ...this.#leaving]) handle.end();
     this.#threads.clear();
   }
 
@@ -368,37 +413,47 @@ export class ProxyThreads {
   }
 
   #onDeath(handle: ProxyThreadHandle, reason: string): void {
+    if (this.#leaving.has(handle)) {
+      this.#options.log("error", "a proxy thread died that was not wanted any more", {
+        thread: handle.index,
+        reason,
+      });
+    }
     if (this.#threads.get(handle.index) !== handle) return;
     this.#forget(handle);
     this.#options.log("error", "a proxy thread died and is replaced", { thread: handle.index, reason });
-    this.#restart(handle);
+    this.#restart(handle.index, performance.now() - handle.startedMs >= LIVED_LONG_MS);
   }
 
-  #restart(dead: ProxyThreadHandle): void {
+  #restart(index: number, lived: boolean): void {
     this.#options.onRestart();
-    const { index } = dead;
-    const lived = performance.now() - dead.startedMs >= LIVED_LONG_MS;
     const delayMs = lived ? 0 : this.#restartDelaysMs.get(index) ?? 0;
     this.#restartDelaysMs.set(
       index,
       Math.min(Math.max(delayMs * 2, FIRST_RESTART_DELAY_MS), MAX_RESTART_DELAY_MS),
     );
-    const timer = setTimeout(async () => {
-      this.#restarts.delete(timer);
-      if (index >= this.#wanted || this.#threads.has(index)) return;
-      try {
-        await this.#startThread(index);
-      } catch (fault) {
-        if (this.#wanted === 0) return;
-        this.#options.log("error", "a proxy thread could not be started again", {
-          thread: index,
-          reason: String(fault),
-        });
-        // A death has come here through #onDeath already; a refusal to start has not.
-        if (fault instanceof ThreadFailure && fault.reason === "bind") this.#restart(dead);
-      }
+    clearTimeout(this.#restarts.get(index));
+    const timer = setTimeout(() => {
+      this.#restarts.delete(index);
+      this.#startAgain(index);
     }, delayMs);
-    this.#restarts.add(timer);
+    this.#restarts.set(index, timer);
+  }
+
+  /** Starts a thread that is wanted and not there; where that fails it is tried again. */
+  async #startAgain(index: number): Promise<void> {
+    if (index >= this.#wanted || this.#threads.has(index)) return;
+    try {
+      await this.#startThread(index);
+    } catch (fault) {
+      if (this.#wanted === 0) return;
+      this.#options.log("error", "a proxy thread could not be started, it is tried again", {
+        thread: index,
+        reason: fault instanceof Error ? fault.message : String(fault),
+      });
+      // A death has led to a restart already, a refusal to start has not.
+      if (!this.#threads.has(index) && !this.#restarts.has(index)) this.#restart(index, false);
+    }
   }
 
   #forget(handle: ProxyThreadHandle): void {

@@ -3,8 +3,9 @@
  *
  *     start:    writer → proxy threads → health and metrics ports → health checks → watch the file
  *     reload:   load → prepare (ports, sinks, threads) → commit in every thread → health checks, log level
- *     shutdown: not ready → proxy threads drain → writer drains → ports close
+ *     shutdown: not ready → a short delay → proxy threads drain → writer drains → ports close
  */
+import { isDeepStrictEqual } from "node:util";
 import type { AdminApp } from "../admin/admin_app.ts";
 import { type Components, LIVE_RECORDS_PER_SECOND } from "../admin/api.ts";
 import { healthApp, type HealthSource, type TargetReport } from "../admin/health_app.ts";
@@ -44,6 +45,8 @@ import { TrafficQuestions } from "./traffic_questions.ts";
 
 /** The health and metrics ports finish what they answer, but nobody waits for them longer than this. */
 const APP_CLOSE_TIMEOUT_MS = 1_000;
+/** A traffic log that is switched off waits no longer than this for what is in flight. */
+const LAST_RECORDS_MS = 5_000;
 
 /** A listener that cannot be opened: exit code 2. */
 export class BindFailure extends Error {
@@ -170,14 +173,14 @@ export class Supervisor {
     for (const warning of this.#tokens.warnings()) this.#log("warn", warning);
     try {
       if (config.logging.enabled) await this.#openWriter(config);
-      this.#ports = this.#openPorts(config);
+      this.#ports = this.#openPorts(config, null);
       await this.#startThreads(config);
       this.#health.useTls(readUpstreamTls(config.httpClient));
     } catch (fault) {
       this.#threads.end();
       this.#writer?.end();
       await this.#certificates.close();
-      await this.#closePorts(this.#ports);
+      await this.#closePorts(this.#ports, null);
       throw fault;
     }
     this.#serving = true;
@@ -228,38 +231,47 @@ export class Supervisor {
     return { generation, config, targets, rotations: this.#slots.rotations(groups), shared: shared.buffers };
   }
 
-  #openPorts(config: Config): Ports | null {
+  /** @param current those in use: what has the same address there is taken over */
+  #openPorts(config: Config, current: Ports | null): Ports | null {
     if (!config.monitoring.enabled) return null;
     const { bindHostname: hostname, healthCheckPort, metricsPort } = config.monitoring;
     const health = this.#openPort(
       "monitoring.health_check_port",
       { hostname, port: healthCheckPort },
-      this.#healthApp(),
+      current?.health ?? null,
+      () => this.#healthApp(),
     );
     try {
       const metrics = this.#openPort(
         "monitoring.metrics_port",
         { hostname, port: metricsPort },
-        this.#metricsApp(),
+        current?.metrics ?? null,
+        () => this.#metricsApp(),
       );
       return { health, metrics };
     } catch (fault) {
-      health.close(APP_CLOSE_TIMEOUT_MS);
+      if (health !== current?.health) health.close(APP_CLOSE_TIMEOUT_MS);
       throw fault;
     }
   }
 
-  #openPort(key: string, address: SocketAddress, app: App): AppServer {
+  #openPort(key: string, address: SocketAddress, current: AppServer | null, app: () => App): AppServer {
+    if (current !== null && isDeepStrictEqual(address, current.address)) return current;
     try {
-      return new AppServer(address, app, this.#log);
+      return new AppServer(address, app(), this.#log);
     } catch (fault) {
       throw new BindFailure(`cannot listen on ${urlOf(address)} (${key}): ${messageOf(fault)}`);
     }
   }
 
-  async #closePorts(ports: Ports | null): Promise<void> {
+  /** Closes those of `ports` that are not among `kept`. */
+  async #closePorts(ports: Ports | null, kept: Ports | null): Promise<void> {
     if (ports === null) return;
-    await Promise.all([ports.health.close(APP_CLOSE_TIMEOUT_MS), ports.metrics.close(APP_CLOSE_TIMEOUT_MS)]);
+    const { health, metrics } = ports;
+    await Promise.all([
+      health === kept?.health ? null : health.close(APP_CLOSE_TIMEOUT_MS),
+      metrics === kept?.metrics ? null : metrics.close(APP_CLOSE_TIMEOUT_MS),
+    ]);
   }
 
   #healthApp() {
@@ -425,12 +437,10 @@ export class Supervisor {
     const targets = this.#slots.assign(config.targets.targets);
     this.#overrides.weigh(targets);
     const shared = new SharedBlocks(sharedNeeds(config), this.#shared);
-    const newPorts = portsDiffer(config, old) ? this.#openPorts(config) : this.#ports;
+    const newPorts = this.#openPorts(config, this.#ports);
     let certificates: LoadedCertificates | null;
     let upstreamTls: UpstreamTls;
     const loggingChanged = JSON.stringify(config.logging) !== JSON.stringify(old.logging);
-    // Threads that an earlier change has left without work go on recording what they have in flight.
-    const left = this.#threads.left();
     try {
       if (loggingChanged && config.logging.enabled) await this.#applyLogging(config);
       certificates = await loadCertificates(config.tls);
@@ -440,7 +450,7 @@ export class Supervisor {
     } catch (fault) {
       this.#overrides.weigh(this.#slots.assign(old.targets.targets));
       this.#slots.rotations(targetGroups(old));
-      if (newPorts !== this.#ports) await this.#closePorts(newPorts);
+      await this.#closePorts(newPorts, this.#ports);
       if (loggingChanged) await this.#applyLogging(old);
       throw fault;
     }
@@ -451,17 +461,16 @@ export class Supervisor {
     this.#certificates.use(config.tls, certificates);
     this.#targets = targets;
     this.#overrides.apply(targets);
-    if (newPorts !== this.#ports) {
-      this.#closePorts(this.#ports);
-      this.#ports = newPorts;
-    }
+    this.#closePorts(this.#ports, newPorts);
+    this.#ports = newPorts;
     this.#health.useTls(upstreamTls);
     this.#health.apply(targets, config.targets.healthCheck);
     this.#recovery.apply(targets, config.targets);
     this.#metrics.setBuckets(config.monitoring.histogramBucketsMs);
     this.#options.logger.level = this.#options.levelOverride ?? config.logging.level;
     if (loggingChanged && !config.logging.enabled) {
-      await left;
+      // What was in flight began under a configuration that records it.
+      await this.#threads.stopRecording(Math.min(LAST_RECORDS_MS, old.server.shutdownTimeoutMs));
       await this.#stopLogging(config);
     }
   }
@@ -494,19 +503,13 @@ export class Supervisor {
     await this.#health.stop();
     this.#recovery.stop();
     await this.#certificates.close();
-    await this.#threads.drain(this.#config.server.shutdownTimeoutMs);
+    const { shutdownDelayMs, shutdownTimeoutMs } = this.#config.server;
+    await this.#threads.drain({ delayMs: shutdownDelayMs, timeoutMs: shutdownTimeoutMs });
     await this.#writer?.close();
     this.#overrides.close();
     (await this.#admin)?.close();
-    await this.#closePorts(this.#ports);
+    await this.#closePorts(this.#ports, null);
   }
-}
-
-function portsDiffer(a: Config, b: Config): boolean {
-  return a.monitoring.enabled !== b.monitoring.enabled ||
-    a.monitoring.bindHostname !== b.monitoring.bindHostname ||
-    a.monitoring.metricsPort !== b.monitoring.metricsPort ||
-    a.monitoring.healthCheckPort !== b.monitoring.healthCheckPort;
 }
 
 /** Where clients reach the proxy. */

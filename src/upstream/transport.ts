@@ -115,7 +115,8 @@ export class AbortHandle {
  * Where an exchange with an upstream broke. The names are `x-dispa-error` codes (DESIGN 6). `bad_request`:
  * the request cannot be written as one unambiguous message (a line break in a field, a body that is not as
  * long as declared); `client_gone`: the client left, or sent nothing of its body for `timeoutMs`; `overloaded`:
- * this process has no descriptor or memory left for a connection, whatever the target is.
+ * this process has no descriptor or memory left for a connection, whatever the target is; `shutting_down`: the
+ * proxy ends what is in flight.
  */
 export type UpstreamErrorCode =
   | "bad_request"
@@ -126,7 +127,8 @@ export type UpstreamErrorCode =
   | "bad_response"
   | "tls"
   | "upstream_timeout"
-  | "client_gone";
+  | "client_gone"
+  | "shutting_down";
 
 /**
  * @property sent whether any byte of the request may have reached the upstream, or its body was touched: if

@@ -214,6 +214,7 @@ async function compare(proxy: Proxy, door: Door, request: AskedRequest): Promise
       agreedHttp2: false,
       requestEnded() {},
       noMoreRequests() {},
+      endsWithAnswer: () => false,
       upgraded() {},
     };
     return handler.handle(live, clientIp, connection);

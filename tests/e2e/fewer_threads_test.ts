@@ -167,3 +167,20 @@ Deno.test("the traffic log switched off while surplus threads are busy: what the
   for (const client of clients) client[Symbol.dispose]();
   assertRecorded(dispa, clients);
 });
+
+Deno.test("fewer threads and the traffic log off in one reload: what is in flight is answered and recorded", async () => {
+  const held = new Held();
+  await using upstream = newUpstream(held);
+  const text = (logging: string, domains?: string) => toml(upstream, logging, domains);
+  await using dispa = await Dispa.start({ toml: text('type = "file"'), workers: 4 });
+  const clients = await sendHeld(dispa, held);
+  const from = dispa.stderr.all.length;
+  const off = text("enabled = false", '"example.com", "new.example.com"');
+  dispa.writeConfig(withWorkers(dispa, off, 1));
+  await eventually("the new domain", async () => (await dispa.fetch("new.example.com")).status === 200);
+  held.release();
+  await assertAnswered(clients);
+  await dispa.stderr.waitFor(/configuration reloaded/, from);
+  for (const client of clients) client[Symbol.dispose]();
+  assertRecorded(dispa, clients);
+});

@@ -59,6 +59,8 @@ export interface DispaOptions extends HowToStart {
   /** Further lines of `[monitoring]` (tables of it go into `toml`). */
   monitoring?: string;
   workers?: number;
+  /** To listen on; another instance may have it, too. Default: a free one. */
+  port?: number;
   args?: string[];
   env?: Record<string, string>;
 }
@@ -67,7 +69,7 @@ export interface DispaOptions extends HowToStart {
 export type TrafficLine = TrafficRow;
 
 export class Dispa implements AsyncDisposable {
-  readonly port = freePort();
+  readonly port: number;
   readonly healthPort = freePort();
   readonly metricsPort = freePort();
   readonly directory = Deno.makeTempDirSync({ prefix: "dispa-test-" });
@@ -81,6 +83,7 @@ export class Dispa implements AsyncDisposable {
 
   private constructor(options: DispaOptions) {
     this.#options = options;
+    this.port = options.port ?? freePort();
   }
 
   /** Starts the program and resolves when it serves. */

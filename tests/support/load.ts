@@ -86,6 +86,8 @@ export interface LoadReport {
   connections: number;
   /** Answers that were neither 2xx nor 3xx. */
   failures: number;
+  /** What wrk says of connections that it could not make, read, or write, or that took too long; null: nothing. */
+  socketErrors: string | null;
 }
 
 /** wrk, until it is stopped. */
@@ -115,7 +117,13 @@ export class Load implements AsyncDisposable {
     const answers = /^\s*(\d+) requests in /m.exec(text);
     if (answers === null) throw new Error(`wrk printed ${text}${new TextDecoder().decode(stderr)}`);
     const failures = /Non-2xx or 3xx responses: (\d+)/.exec(text)?.[1] ?? 0;
-    return { answers: Number(answers[1]), connections: this.#connections, failures: Number(failures) };
+    const socketErrors = /Socket errors: (.*)/.exec(text)?.[1] ?? null;
+    return {
+      answers: Number(answers[1]),
+      connections: this.#connections,
+      failures: Number(failures),
+      socketErrors,
+    };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -36,9 +36,15 @@ export const serverSchema = table({
       "given up and the connection closed. Answers of up to 64 kB are out of the target's hands at once and have " +
       "keep_alive_timeout.",
   ),
+  shutdown_delay: field(
+    seconds(0).prefault(0.2),
+    "Seconds that a shutdown goes on accepting connections while /ready says 503 already and each answer ends its " +
+      "connection, so that load balancers, or the process that takes over the port, get the clients first.",
+  ),
   shutdown_timeout: field(
     seconds(0).prefault(30),
-    "Seconds a shutdown waits for requests in flight; 0 ends them at once.",
+    "Seconds a shutdown waits for requests in flight once nothing is accepted any more; then they are ended, with " +
+      "503 where no answer has begun. 0 ends them at once.",
   ),
 });
 
@@ -50,6 +56,7 @@ export function serverFromFile(file: z.output<typeof serverSchema>): ServerConfi
     headerTimeoutMs: file.header_timeout,
     requestTimeoutMs: file.request_timeout,
     sendTimeoutMs: file.send_timeout,
+    shutdownDelayMs: file.shutdown_delay,
     shutdownTimeoutMs: file.shutdown_timeout,
   };
 }
@@ -62,6 +69,7 @@ export function serverToFile(server: ServerConfig): z.input<typeof serverSchema>
     header_timeout: toSeconds(server.headerTimeoutMs),
     request_timeout: toSeconds(server.requestTimeoutMs),
     send_timeout: toSeconds(server.sendTimeoutMs),
+    shutdown_delay: toSeconds(server.shutdownDelayMs),
     shutdown_timeout: toSeconds(server.shutdownTimeoutMs),
   };
 }

@@ -11,6 +11,7 @@ Deno.test("a configuration with one target and nothing else has every default", 
       headerTimeoutMs: 10_000,
       requestTimeoutMs: 30_000,
       sendTimeoutMs: 60_000,
+      shutdownDelayMs: 200,
       shutdownTimeoutMs: 30_000,
     },
     domains: { intercept: ["*"], exclude: [] },
@@ -165,6 +166,7 @@ workers = 2
 keep_alive_timeout = 60
 header_timeout = 10
 request_timeout = 1.001
+shutdown_delay = 0.5
 shutdown_timeout = 0
 [domains]
 intercept_domains = ["Example.COM.", "*.Test.com", "shop.*"]
@@ -306,6 +308,7 @@ pages = [{ status = [404, "5XX"], text = "{code}", content_type = "text/html" }]
       headerTimeoutMs: 10_000,
       requestTimeoutMs: 1001,
       sendTimeoutMs: 60_000,
+      shutdownDelayMs: 500,
       shutdownTimeoutMs: 0,
     },
     domains: { intercept: ["example.com", "*.test.com", "shop.*"], exclude: ["health.example.com"] },

@@ -27,6 +27,7 @@ const ranges: [key: string, allowed: string[], refused: string[]][] = [
   ["tls.redirect_port", ["1", "65535"], ["0", "65536"]],
   ["tls.min_version", ['"1.2"', '"TLS1.2"', '"tlsv1_2"'], ['"1.1"', '"1.3"', '"SSLv3"', "1.2"]],
   ["http_client.insecure_skip_verify", ["false"], ["true"]],
+  ["server.shutdown_delay", ["0", "86400"], ["-0.1", "86401", "nan"]],
   ["server.shutdown_timeout", ["0", "86400"], ["-0.1", "86401", "nan"]],
   ["targets.health_check.interval", ["0.05", "86400"], ["0.01", "0", "-30", "86401"]],
   ["targets.health_check.timeout", ["0.001", "29"], ["0", "-1", "30"]],

@@ -122,3 +122,38 @@ Deno.test("a connection that is accepted while the loop is closed is not lost", 
   await loop.ended;
   assert.deepEqual(log, ["last"]);
 });
+
+Deno.test("a drain takes the connections that wait behind the next one, and closes before it passes any on", async () => {
+  const log: string[] = [];
+  const arrival = Promise.withResolvers<string>();
+  const queue = [arrival.promise, Promise.resolve("b"), Promise.resolve("c")];
+  const never = Promise.withResolvers<string>();
+  const socket = {
+    accept: () => queue.shift() ?? never.promise,
+    close: () => {
+      log.push("closed");
+      never.reject(new Deno.errors.BadResource("closed"));
+    },
+  };
+  const loop = new AcceptLoop<string>(socket, {
+    onConnection: (name) => log.push(name),
+    onFailure: (fault) => log.push(String(fault)),
+    onRecovery: () => log.push("recovered"),
+  });
+  const ended = loop.drain(0);
+  // Its time is up, and it waits for a connection.
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  arrival.resolve("a");
+  await ended;
+  assert.deepEqual(log, ["closed", "a", "b", "c"]);
+});
+
+Deno.test("a drain goes on for its time, and ends without a connection where none comes", async () => {
+  const socket = new FakeSocket("a", "b");
+  const { log, loop, reached } = run(socket, "b");
+  const ended = loop.drain(20);
+  assert.equal(socket.closed, false);
+  await reached;
+  await ended;
+  assert.deepEqual([log, socket.closed], [["a", "b"], true]);
+});

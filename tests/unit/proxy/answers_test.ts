@@ -11,6 +11,7 @@ Deno.test("the error codes and their status are what they were", () => {
     forbidden: 403,
     domain_not_found: 404,
     method_not_allowed: 405,
+    shutting_down: 503,
     slow_client: 408,
     length_required: 411,
     body_too_large: 413,

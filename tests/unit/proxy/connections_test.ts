@@ -21,8 +21,9 @@ class Fixture {
   readonly table: ConnectionTable;
   readonly listener = {};
 
-  constructor(limits: Partial<ConnectionLimits> = {}) {
+  constructor(limits: Partial<ConnectionLimits> = {}, shutdownTellsClients = false) {
     this.table = new ConnectionTable({
+      shutdownTellsClients,
       limits: { ...LIMITS, ...limits },
       counts: this.counts,
       own: new Int32Array(new SharedArrayBuffer(ConnectionCounts.OWN_BYTES)),
@@ -203,13 +204,16 @@ Deno.test("a drain shuts down what is in flight, and aborts what is idle after a
   idle.requestEnded();
   busy.requestBegan();
   let drained = false;
-  const drain = t.table.drain(t.listener).then(() => drained = true);
-  assert.deepEqual(t.events, ["busy shut down", "shaking closed"]);
+  const drain = t.table.drain(t.listener, 500).then(() => drained = true);
   t.pass(600);
-  assert.deepEqual(t.events.slice(2).sort(), ["fresh aborted", "idle aborted"]);
+  assert.deepEqual(t.events.sort(), ["fresh aborted", "idle aborted", "shaking closed"]);
   await Promise.resolve();
   assert.equal(drained, false);
   busy.requestEnded();
+  assert.ok(busy.endsWithAnswer());
+  assert.equal(t.events.length, 3, "shut down before the runtime has the answer");
+  t.pass(100);
+  assert.deepEqual(t.events.slice(3), ["busy shut down"]);
   busy.gone();
   await drain;
   assert.equal(t.counts.total, 0);
@@ -218,20 +222,73 @@ Deno.test("a drain shuts down what is in flight, and aborts what is idle after a
 Deno.test("a request that comes in a drain is answered, and its connection shut down", async () => {
   const t = new Fixture();
   const a = t.open("a");
-  const drain = t.table.drain(t.listener);
+  const drain = t.table.drain(t.listener, 500);
   a.requestBegan();
-  assert.deepEqual(t.events, ["a shut down"]);
+  assert.ok(a.endsWithAnswer());
   t.pass(10_000);
+  assert.deepEqual(t.events, [], "the body of its request may still be read");
   a.requestEnded();
+  t.pass(100);
   a.gone();
   await drain;
   assert.deepEqual(t.events, ["a shut down"]);
 });
 
+Deno.test("an answer that began before a drain is followed by a moment for the next request", async () => {
+  const t = new Fixture();
+  const a = t.open("a");
+  a.requestBegan();
+  assert.equal(a.endsWithAnswer(), false);
+  const drain = t.table.drain(t.listener, 500);
+  t.pass(10_000);
+  a.requestEnded();
+  t.pass(400);
+  a.requestBegan();
+  t.pass(10_000);
+  assert.deepEqual(t.events, []);
+  assert.ok(a.endsWithAnswer());
+  a.requestEnded();
+  t.pass(100);
+  assert.deepEqual(t.events, ["a shut down"]);
+  a.gone();
+  await drain;
+});
+
+Deno.test("a connection that comes in a drain gets one answer, or a moment to ask", async () => {
+  const t = new Fixture();
+  const drain = t.table.drain(t.listener, 500);
+  await drain;
+  const [asking, silent] = [t.open("asking"), t.open("silent")];
+  const drained = t.table.drain(t.listener, 500);
+  t.pass(300);
+  asking.requestBegan();
+  t.pass(600);
+  assert.deepEqual(t.events, ["silent aborted"]);
+  assert.ok(asking.endsWithAnswer());
+  asking.requestEnded();
+  t.pass(100);
+  assert.deepEqual(t.events, ["silent aborted", "asking shut down"]);
+  asking.gone();
+  await drained;
+  assert.ok(silent);
+  assert.equal(t.counts.total, 0);
+});
+
+Deno.test("a handshake that ends after the drain has given it up is not served", async () => {
+  const t = new Fixture();
+  const shaking = t.admit("shaking");
+  const drained = t.table.drain(t.listener, 500);
+  t.pass(600);
+  await drained;
+  assert.ok(shaking?.givenUp);
+  shaking.gone();
+  assert.equal(t.counts.total, 0);
+});
+
 Deno.test("a drain of one listener leaves the connections of others alone", async () => {
   const t = new Fixture({ headerTimeoutMs: 1e9 });
   t.open("a");
-  await t.table.drain({});
+  await t.table.drain({}, 500);
   t.pass(10_000);
   assert.deepEqual(t.events, []);
 });
@@ -246,4 +303,38 @@ Deno.test("a connection that was upgraded counts until its request has ended", (
   a.requestEnded();
   assert.equal(t.counts.total, 0);
   assert.deepEqual(t.events, []);
+});
+
+Deno.test("a drain that is in no hurry leaves idle connections longer, until one comes that is", async () => {
+  const t = new Fixture();
+  const a = t.open("a");
+  a.requestBegan();
+  a.requestEnded();
+  const drain = t.table.drain(t.listener, 3_000);
+  t.pass(2_000);
+  assert.deepEqual(t.events, []);
+  t.table.drain(t.listener, 500);
+  t.pass(100);
+  assert.deepEqual(t.events, ["a aborted"]);
+  await drain;
+});
+
+Deno.test("where a shutdown tells clients it comes with the answer, which has a moment to be written", async () => {
+  const t = new Fixture({}, true);
+  const a = t.open("a");
+  a.requestBegan();
+  let drained = false;
+  const drain = t.table.drain(t.listener, 500).then(() => drained = true);
+  t.pass(10_000);
+  assert.equal(a.endsWithAnswer(), false);
+  assert.deepEqual(t.events, ["a shut down"]);
+  a.gone();
+  a.requestEnded();
+  t.pass(400);
+  await Promise.resolve();
+  assert.equal(drained, false);
+  t.pass(200);
+  await drain;
+  assert.equal(t.counts.total, 0);
+  assert.deepEqual(t.events, ["a shut down"]);
 });

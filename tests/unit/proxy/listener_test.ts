@@ -55,7 +55,7 @@ class Fixture implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.listener.drain();
+    await this.listener.drain(500);
     clearInterval(this.#ticker);
   }
 }
@@ -92,7 +92,7 @@ Deno.test("the handler learns who asks, how and where, and connections are count
     assert.equal(fixture.counts.total, 1);
     assert.deepEqual(fixture.seen[1], { peerIp: "127.0.0.1", scheme: "http", port: fixture.port });
   }
-  await fixture.listener.drain();
+  await fixture.listener.drain(500);
   assert.equal(fixture.counts.total, 0);
 });
 
