@@ -79,7 +79,7 @@ for (const transport of ["http1", "fetch"]) {
       await using upstream = new RawUpstream(() => ok("hello"));
       const toml = targetsToml([upstream, upstream], {
         more: `[http_client]\ntransport = "${transport}"\n${CIRCUITS}`,
-        checks: "path = '/health'\ninterval = 0.1\ntimeout = 0.09\nunhealthy_threshold = 1",
+        checks: "path = '/health'\ninterval = 1\ntimeout = 0.9\nunhealthy_threshold = 1",
       });
       await using dispa = await Dispa.start({ toml, workers: 2 });
       // From here on the file is only read when it has changed.
@@ -110,8 +110,9 @@ for (const transport of ["http1", "fetch"]) {
       }
       dispa.writeConfig(dispa.config());
       await dispa.stderr.waitFor(/configuration not reloaded .*Too many open files/);
-      // Who is connected, with an idle connection or one that another request gives back.
-      if (transport === "http1") await steady.served(50);
+      // Who is connected, with an idle connection or one that another request gives back. So many that the
+      // targets' health is checked meanwhile.
+      if (transport === "http1") await steady.served(3000);
       await limit(10_000);
       for (const port of [dispa.port, ...ports]) {
         await dispa.stderr.waitFor(new RegExp(`connections are accepted again .*port=${port}\\b`));
