@@ -194,10 +194,12 @@ Deno.test({
     };
     const [ordinary, other, record, counted, health, healthy] = commands;
     assert.equal(masked(await run(ordinary)), masked(ordinary.output!));
+    // Several proxy threads write in no order between them.
+    await dispa.record("of the first request", ({ host }) => host === "example.com");
     // Deno 2.6 adds it to every text; what is printed is of Deno 2.9.
     const answered = (await run(other)).replace(runsOn(2, 9) ? "" : "vary: Accept-Encoding\r\n", "");
     assert.equal(masked(answered), masked(other.output!));
-    await dispa.record("of both requests", ({ host }) => host === "other.com");
+    await dispa.record("of the second request", ({ host }) => host === "other.com");
     assert.equal(masked(await run(record)), masked(record.output!));
     assert.equal(masked(await run(counted)), masked(counted.output!));
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { requiresThat } from "../support/skip.ts";
 import { SEED } from "../support/seeded.ts";
-import { soak } from "../soak/soak.ts";
+import { soak } from "./soak.ts";
 
 Deno.test({
   name: "twenty seconds of mixed traffic, reloads and dying targets show no fault (see deno task soak)",
